@@ -1,0 +1,134 @@
+"""The files of finished runs, read and checked."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from catfish.errors import RecordError
+from catfish.plan import Configuration, Plan
+from catfish.records import COLUMNS, TIMING_COLUMNS, read_json
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedRun:
+    """One run: its folder, run.json, history.csv (a row per epoch from 0, the initialisation) and timing.csv."""
+
+    folder: Path
+    record: dict[str, Any]
+    history: pd.DataFrame
+    timing: pd.DataFrame
+
+    @property
+    def completed(self) -> bool:
+        return self.record["outcome"]["status"] == "completed"
+
+    @property
+    def outcome_text(self) -> str:
+        """`completed`, or for example `diverged at step 123`."""
+        return "completed" if self.completed else f"diverged at step {self.record['outcome']['step']}"
+
+    @property
+    def seed(self) -> int:
+        return self.record["seed"]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A configuration and its runs, one a seed."""
+
+    configuration: Configuration
+    runs: tuple[LoadedRun, ...]
+
+    @property
+    def completed(self) -> list[LoadedRun]:
+        return [run for run in self.runs if run.completed]
+
+    @property
+    def diverged(self) -> list[LoadedRun]:
+        return [run for run in self.runs if not run.completed]
+
+    @property
+    def learning_rate(self) -> float:
+        """The number that was trained with, where the configuration may hold a symbol."""
+        return self.runs[0].record["run"]["learning_rate"]
+
+    @property
+    def coefficient(self) -> float | None:
+        return self.runs[0].record["run"]["coefficient"]
+
+
+def load(plan: Plan, configurations: Iterable[Configuration]) -> list[Case]:
+    """Every configuration with all the runs that the plan has of it; see `load_case` for what is checked."""
+    return [load_case(plan, configuration, plan.seeds(configuration)) for configuration in configurations]
+
+
+def load_case(plan: Plan, configuration: Configuration, seeds: Iterable[int]) -> Case:
+    """A configuration with its runs of these seeds.
+
+    Raises RecordError as `load_run` does, for a run of another configuration or seed, and for runs that differ in
+    more than their seed (such as learning rates resolved by two different selections).
+    """
+    runs = []
+    for seed in seeds:
+        run = load_run(plan.run_folder(configuration, seed))
+        if (run.record["configuration"], run.seed) != (configuration.id, seed):
+            raise RecordError(f"{run.folder / 'run.json'}: is seed {run.seed} of {run.record['configuration']!r}, not "
+                              f"seed {seed} of {configuration.id!r}; delete the folder and train again")
+        runs.append(run)
+    for run in runs[1:]:
+        differing = [key for key, value in run.record["run"].items()
+                     if key != "seed" and value != runs[0].record["run"].get(key)]
+        if differing:
+            raise RecordError(f"{run.folder / 'run.json'}: differs from {runs[0].folder.name} in "
+                              f"{', '.join(differing)}; train the configuration again")
+    return Case(configuration, tuple(runs))
+
+
+def load_run(folder: Path) -> LoadedRun:
+    """The run in `folder`.
+
+    Raises RecordError, which names the file and the cure, if a file is missing, truncated, or not a run's.
+    """
+    record = _record(folder / "run.json")
+    epochs = record["run"]["epochs"] if record["outcome"]["status"] == "completed" else None
+    history = _read_table(folder / "history.csv", COLUMNS, epochs)
+    return LoadedRun(folder, record, history, _read_table(folder / "timing.csv", TIMING_COLUMNS, epochs))
+
+
+def _record(path: Path) -> dict[str, Any]:
+    record = read_json(path)
+    missing = {"configuration", "seed", "run", "outcome"} - set(record)
+    if missing:
+        raise RecordError(f"{path}: lacks {', '.join(sorted(missing))}; delete the folder and train again")
+    status = record["outcome"].get("status")
+    if status not in ("completed", "diverged"):
+        raise RecordError(f"{path}: outcome {status!r} is neither completed nor diverged; train the run again")
+    return record
+
+
+def _read_table(path: Path, columns: tuple[str, ...], epochs: int | None) -> pd.DataFrame:
+    """A table with one row per epoch from 0, up to `epochs` if given; cells that were not measured are NaN."""
+    cure = "delete the run's folder and train again"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise RecordError(f"{path}: missing; {cure}") from error
+    header = tuple(text.partition("\n")[0].split(","))
+    if header != columns:
+        unlike = sorted(set(header) ^ set(columns)) or ["their order"]
+        raise RecordError(f"{path}: other columns than this version writes ({', '.join(unlike)}); {cure}")
+    if not text.endswith("\n"):
+        raise RecordError(f"{path}: cut off within its last row; {cure}")
+    try:
+        table = pd.read_csv(StringIO(text), dtype=float).astype({"epoch": int})
+    except ValueError as error:
+        raise RecordError(f"{path}: not a table of numbers ({error}); {cure}") from error
+    if table["epoch"].tolist() != list(range(len(table))) or table.empty:
+        raise RecordError(f"{path}: its rows are not the epochs 0, 1, 2, ...; {cure}")
+    if epochs is not None and len(table) != epochs + 1:
+        raise RecordError(f"{path}: ends at epoch {len(table) - 1}, but the run completed {epochs}; {cure}")
+    return table

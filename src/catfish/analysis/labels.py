@@ -1,0 +1,43 @@
+"""How methods, settings and numbers are written in tables and figures."""
+
+from catfish.analysis import published
+from catfish.config import Params
+
+# The TeX forms are valid both in LaTeX and in matplotlib's mathtext.
+_METHODS = {
+    "eta_star": ("η*", r"$\eta^*$"),
+    "baseline": ("Baseline", "Baseline"),
+    "gp_x": ("GP_x", "GP$_x$"),
+    "gp": ("GP", "GP"),
+    "fp": ("FP", "FP"),
+    "gp_r": ("GP_r", "GP$_r$"),
+    "mixup": ("Mixup", "Mixup"),
+}
+EPOCHS = {"last": "the last epoch", "best_validation": "the epoch of the best validation accuracy"}
+
+
+def method(name: str) -> str:
+    """A method in plain text; its name in params.yaml if the paper has no other."""
+    return _METHODS.get(name, (name, name))[0]
+
+
+def method_tex(name: str) -> str:
+    return _METHODS.get(name, (name, name.replace("_", r"\_")))[1]
+
+
+def setting(params: Params, name: str) -> str:
+    """A setting as the paper writes it, with its label noise, and with its data set where that is not the paper's."""
+    spec = params.settings[name]
+    noise = f", {spec.label_noise:.0%} noise" if spec.label_noise else ""
+    data = "" if comparable(params, name) else f" ({spec.dataset})"
+    return (published.label(name) or name) + noise + data
+
+
+def comparable(params: Params, name: str) -> bool:
+    """Whether a setting has the data set that the paper gives it, as far as its name tells."""
+    return published.dataset(name) in (None, params.settings[name].dataset)
+
+
+def number(value: float) -> str:
+    """Three significant digits, without an exponent where it can be avoided."""
+    return f"{float(f'{value:.3g}'):g}"

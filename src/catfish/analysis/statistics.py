@@ -1,0 +1,60 @@
+"""Numbers of one run, and their mean and spread over runs."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from catfish.analysis.collect import LoadedRun
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean over n runs and their sample standard deviation (divisor n - 1); NaN where n is too small."""
+
+    mean: float
+    std: float
+    n: int
+
+    def text(self, digits: int) -> str:
+        """`mean ± std (n)`; for a single run `mean (1)`."""
+        spread = "" if self.n < 2 else f" ± {self.std:.{digits}f}"
+        return f"{self.mean:.{digits}f}{spread} ({self.n})"
+
+
+def summarise(values: Sequence[float]) -> Summary:
+    """Mean, sample standard deviation and number of `values`."""
+    mean = float(np.mean(values)) if len(values) else math.nan
+    return Summary(mean, float(np.std(values, ddof=1)) if len(values) > 1 else math.nan, len(values))
+
+
+def report_row(run: LoadedRun, report: str) -> pd.Series:
+    """The row of the epoch whose accuracy counts: the `last`, or the first with the `best_validation` accuracy."""
+    if report == "last":
+        return run.history.iloc[-1]
+    return run.history.loc[run.history["validation_accuracy"].idxmax()]
+
+
+def test_accuracy(run: LoadedRun, report: str) -> float:
+    """Test accuracy in [0, 1] at the epoch that counts; see `report_row`."""
+    return float(report_row(run, report)["test_accuracy"])
+
+
+def train_accuracy(run: LoadedRun) -> float:
+    """Training accuracy in [0, 1] at the last epoch."""
+    return float(run.history["train_accuracy"].iloc[-1])
+
+
+def max_fisher_trace(run: LoadedRun) -> float:
+    """The largest Tr(F) = E ||g||^2 from the end of the first epoch on.
+
+    The initialisation is left out, as in appendix A.2: Tr(F) explodes there in networks with batch normalisation.
+    """
+    return float(run.history["fisher_trace"].iloc[1:].max())
+
+
+def train_seconds(run: LoadedRun) -> float:
+    """Seconds of training per epoch, without measurements: the median over the epochs."""
+    return float(run.timing["train_seconds"].iloc[1:].median())

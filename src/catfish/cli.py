@@ -1,0 +1,162 @@
+"""The command line: every rule of the workflow is one of these commands, and each can be used by hand."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from catfish import __version__
+from catfish.config import load
+from catfish.errors import UserError
+from catfish.plan import Plan
+
+EPILOG = """examples:
+  catfish plan --scale laptop                      what a scale consists of
+  catfish prepare cifar10                          download, check and convert a data set
+  catfish split vgg11_c100_noise25                 hold out validation images, replace labels
+  catfish train simplecnn_c10/eta_star/lr-0.0316   train one configuration with all its seeds
+  catfish select simplecnn_c10/eta_star            choose the best learning rate of a grid
+  catfish render table1 figure5                    tables and figures beside the published numbers
+
+All paths are below the current folder: data/, results/<scale>/, figures/<scale>/. Snakemake calls these commands in
+the right order: snakemake --cores all figures"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command; a user's error is printed as one line and exits with status 2."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except UserError as error:
+        print(f"catfish: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="catfish", description="Reproduce the catastrophic Fisher explosion, one step at a time.",
+        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"catfish {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    planned = argparse.ArgumentParser(add_help=False)
+    planned.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE",
+                         help="the configuration (default: params.yaml)")
+    planned.add_argument("--scale", help="demo, laptop or paper (default: the `scale` in the params file)")
+
+    prepare = _command(commands, "prepare", _prepare, "convert a data set's raw files into arrays and a manifest")
+    prepare.add_argument("name", help="digits, cifar10, cifar100 or tinyimagenet")
+    prepare.add_argument("--raw", type=Path, default=Path("data/raw"), metavar="FOLDER",
+                         help="where the official files are or are downloaded to (default: data/raw)")
+    prepare.add_argument("--prepared", type=Path, default=Path("data/prepared"), metavar="FOLDER",
+                         help="where the prepared data sets go (default: data/prepared)")
+    prepare.add_argument("--offline", action="store_true", help="never download; fail if the files are not there")
+
+    split = _command(commands, "split", _split, "choose a setting's training and validation images and labels", planned)
+    split.add_argument("setting", help="a setting of the params file")
+
+    train = _command(commands, "train", _train, "train a configuration's missing runs; resumes what was begun", planned)
+    train.add_argument("configuration", help="an id that `catfish plan` lists")
+    train.add_argument("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda, cuda:1 ...")
+    train.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
+    train.add_argument("--checkpoint-seconds", type=float, metavar="S",
+                       help="least time between two checkpoints (default: 30)")
+
+    select = _command(commands, "select", _select, "choose the best value of a grid by validation accuracy", planned)
+    select.add_argument("selection", help="SETTING/eta_star or SETTING/METHOD")
+
+    render = _command(commands, "render", _render, "make tables and figures from finished runs", planned)
+    render.add_argument("outputs", nargs="+", help="names of the params file's `outputs`, such as table1 figure5")
+
+    metrics = _command(commands, "metrics", _metrics, "summarise the tables' runs for DVC", planned)
+    metrics.add_argument("--json", type=Path, required=True, metavar="FILE", help="accuracies and traces by method")
+    metrics.add_argument("--curves", type=Path, required=True, metavar="FILE", help="CSV of the curves over epochs")
+
+    _command(commands, "plan", _plan, "list what a scale trains, selects and renders", planned)
+    return parser
+
+
+def _command(commands, name: str, function, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", parents=parents)
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _loaded(options: argparse.Namespace) -> Plan:
+    return Plan(load(options.params, options.scale))
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from catfish.datasets import prepare
+
+    manifest = prepare(options.name, options.raw, options.prepared / options.name, download=not options.offline)
+    counts = ", ".join(f"{count} {part}" for part, count in manifest["counts"].items())
+    print(f"{options.prepared / options.name}: {counts} images of {manifest['classes']} classes")
+
+
+def _split(options: argparse.Namespace) -> None:
+    from catfish.datasets import load_prepared, make_split, write_split
+
+    plan = _loaded(options)
+    if options.setting not in plan.params.settings:
+        raise UserError(f"no setting {options.setting!r}; there are: {', '.join(plan.params.settings)}")
+    wanted = plan.split(options.setting)
+    path = plan.split_path(wanted)
+    prepared = load_prepared(plan.manifest_path(wanted.dataset).parent)
+    split = make_split(prepared.train_labels, prepared.manifest["classes"], examples=wanted.examples,
+                       validation=wanted.validation, noise=wanted.noise, seed=wanted.seed)
+    write_split(split, path)
+    print(f"{path}: {len(split.train_index)} training images ({split.noisy.sum()} with replaced labels), "
+          f"{len(split.validation_index)} for validation")
+
+
+def _train(options: argparse.Namespace) -> None:
+    from catfish.training.train import train_job
+
+    plan = _loaded(options)
+    configuration = plan.find(options.configuration)
+    train_job(plan, configuration, options.device, options.threads, options.checkpoint_seconds)
+
+
+def _select(options: argparse.Namespace) -> None:
+    from catfish.analysis.select import choose
+    from catfish.records import write_json
+
+    plan = _loaded(options)
+    if options.selection not in plan.selections:
+        raise UserError(f"no selection {options.selection!r} at scale {plan.params.scale}; there are: "
+                        f"{', '.join(plan.selections)}")
+    selection = plan.selections[options.selection]
+    result = choose(plan, selection)
+    write_json(plan.selection_path(selection), result)
+    edge = f" (the {result['edge']} end of its grid: widen it)" if result["edge"] else ""
+    print(f"{plan.selection_path(selection)}: best {result['best']:g}{edge}")
+
+
+def _render(options: argparse.Namespace) -> None:
+    from catfish.analysis import render
+
+    plan = _loaded(options)
+    for name in options.outputs:
+        for path in render(plan, name):
+            print(path)
+
+
+def _metrics(options: argparse.Namespace) -> None:
+    from catfish.analysis.metrics import curves, metrics
+    from catfish.records import write_json, write_text
+
+    plan = _loaded(options)
+    write_json(options.json, metrics(plan))
+    write_text(options.curves, curves(plan).to_csv(index=False))
+
+
+def _plan(options: argparse.Namespace) -> None:
+    plan = _loaded(options)
+    for configuration, seeds in plan.jobs.items():
+        print(f"train   {configuration.id}  ({seeds} {'seed' if seeds == 1 else 'seeds'})")
+    for selection in plan.selections.values():
+        print(f"select  {selection.id}  from {', '.join(f'{value:g}' for value in selection.values)}")
+    for name in plan.params.outputs:
+        print(f"render  {name}")
+    print(f"scale {plan.params.scale}: {len(plan.jobs)} configurations, {sum(plan.jobs.values())} runs, "
+          f"{len(plan.selections)} selections, {len(plan.params.outputs)} tables and figures")

@@ -1,0 +1,277 @@
+"""params.yaml as typed, frozen objects: the one place that knows what the file may say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from math import isfinite, log10
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from catfish.errors import ConfigError
+from catfish.typed import build
+
+Penalty = Literal["fisher", "gradient", "random_label_gradient", "input_gradient"]
+Symbol = Literal["eta_star", "small"]
+
+_ROOT = "params.yaml"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A model, a data set and how one is trained on the other; fields as in params.yaml."""
+
+    model: Literal["simplecnn", "vgg11"]
+    dataset: Literal["digits", "cifar10", "cifar100", "tinyimagenet"]
+    width: float
+    inputs: Literal["standardised", "unit"]
+    examples: int | None
+    validation: int
+    split_seed: int
+    label_noise: float
+    augment: bool
+    batch_size: int
+    momentum: float
+    weight_decay: float
+    epochs: int
+    milestones: tuple[int, ...]
+    decay: float
+    precision: Literal["fp32", "bf16"]
+    small_factor: float
+    learning_rates: tuple[float, ...]
+    tuned_on: str | None
+    report: Literal["last", "best_validation"]
+    seeds: int
+    tuning_seeds: int
+    coefficients: dict[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Method:
+    """What is trained: the learning rate's symbol, and at most one regulariser with its grid of coefficients."""
+
+    learning_rate: Symbol
+    penalty: Penalty | None = None
+    every: int = 10
+    mixup: bool = False
+    coefficients: tuple[float, ...] = ()
+
+    @property
+    def regularised(self) -> bool:
+        return self.mixup or self.penalty is not None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What is measured along a run, and how often (in epochs)."""
+
+    evaluate_every: int
+    curvature_every: int
+    train_examples: int | None
+    fisher_examples: int | None
+    hessian_epochs: tuple[int, ...]
+    hessian_probes: int
+    hessian_examples: int
+
+
+@dataclass(frozen=True)
+class Output:
+    """A table or figure: the settings and methods it shows; with `sweep`, every coefficient of their grids."""
+
+    settings: tuple[str, ...]
+    methods: tuple[str, ...]
+    sweep: bool = False
+
+
+@dataclass(frozen=True)
+class Params:
+    """The whole params.yaml at one scale."""
+
+    scale: str
+    code_version: int
+    settings: dict[str, Setting]
+    methods: dict[str, Method]
+    measure: Measure
+    outputs: dict[str, Output]
+
+    def grid(self, setting: str, method: str) -> tuple[float, ...]:
+        """The coefficients that are tried for a method in a setting."""
+        return self.settings[setting].coefficients.get(method, self.methods[method].coefficients)
+
+
+def load(path: Path | str = _ROOT, scale: str | None = None) -> Params:
+    """Read params.yaml at one scale (default: the file's own `scale`).
+
+    Raises ConfigError naming the key, its value and what is allowed, or the file if it cannot be read.
+    """
+    try:
+        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); run from the project's folder") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    return parse(document, scale)
+
+
+def parse(document: Any, scale: str | None = None) -> Params:
+    """Typed params from the file's content; see `load`."""
+    if not isinstance(document, dict):
+        raise ConfigError(f"{_ROOT}: expected a mapping at the top, found {type(document).__name__}")
+    document = dict(document)
+    scales = document.pop("scales", {})
+    scale = scale or document.get("scale")
+    if not isinstance(scales, dict) or scale not in scales:
+        raise ConfigError(f"scale: {scale!r} is not defined; defined under `scales`: {', '.join(scales or ['none'])}")
+    overlay = scales[scale] or {}
+    if not isinstance(overlay, dict):
+        raise ConfigError(f"scales.{scale}: expected a mapping, found {overlay!r}")
+    document = _merge(document, overlay) | {"scale": scale}
+    defaults = document.pop("setting_defaults", {})
+    settings, methods = _mapping(document, "settings"), _mapping(document, "methods")
+    document["settings"] = {name: _grids(_inherit(name, settings, defaults)) for name in settings}
+    document["methods"] = {name: _grids(values) for name, values in methods.items()}
+    params = build(Params, document, "params")
+    _check(params)
+    return params
+
+
+def _mapping(document: dict, key: str) -> dict:
+    if not isinstance(document.get(key), dict):
+        raise ConfigError(f"{key}: expected a mapping of names, found {document.get(key)!r}")
+    return document[key]
+
+
+def _merge(base: Any, over: Any) -> Any:
+    """`over` laid on `base`: mappings key by key, everything else replaced. A grid is replaced whole."""
+    if not (isinstance(base, Mapping) and isinstance(over, Mapping)) or "count" in over:
+        return over
+    return {**base, **{key: _merge(base[key], value) if key in base else value for key, value in over.items()}}
+
+
+def _inherit(name: str, settings: dict, defaults: dict) -> dict:
+    chain, current = [], name
+    while current is not None:
+        if current not in settings:
+            raise ConfigError(f"settings.{chain[-1]}.extends: no setting {current!r}; there are: {', '.join(settings)}")
+        if current in chain:
+            raise ConfigError(f"settings.{name}.extends: goes in a circle: {' -> '.join([*chain, current])}")
+        if not isinstance(settings[current], dict):
+            raise ConfigError(f"settings.{current}: expected a mapping, found {settings[current]!r}")
+        chain.append(current)
+        current = settings[current].get("extends")
+    merged = defaults
+    for ancestor in reversed(chain):
+        merged = _merge(merged, {k: v for k, v in settings[ancestor].items() if k != "extends"})
+    return merged
+
+
+def _grids(values: Any) -> Any:
+    """{low, high, count} grids written out as lists of values."""
+    if not isinstance(values, dict):
+        return values
+    values = dict(values)
+    for key in ("learning_rates", "coefficients"):
+        grid = values.get(key)
+        if isinstance(grid, dict) and "count" in grid:
+            values[key] = log_grid(**_grid_keys(grid, key))
+        elif isinstance(grid, dict):
+            values[key] = {
+                name: log_grid(**_grid_keys(sub, f"{key}.{name}")) if isinstance(sub, dict) else sub
+                for name, sub in grid.items()
+            }
+    return values
+
+
+def _grid_keys(grid: dict, where: str) -> dict:
+    if set(grid) != {"low", "high", "count"}:
+        raise ConfigError(f"{where}: a grid is a list of values or has the keys low, high, count; found {grid!r}")
+    low, high, count = grid["low"], grid["high"], grid["count"]
+    numbers = all(isinstance(v, int | float) for v in (low, high)) and isinstance(count, int)
+    if not numbers or not 0 < low < high or count < 2:
+        raise ConfigError(f"{where}: needs numbers 0 < low < high and count >= 2; found {grid!r}")
+    return grid
+
+
+def log_grid(low: float, high: float, count: int) -> list[float]:
+    """`count` values from `low` to `high`, evenly spaced in the logarithm, to three significant digits.
+
+    Three digits keep the values readable in tables and folder names; the grid is a choice to begin with.
+    """
+    step = (log10(high) - log10(low)) / (count - 1)
+    return [float(f"{10 ** (log10(low) + i * step):.3g}") for i in range(count)]
+
+
+def _check(params: Params) -> None:
+    for name, setting in params.settings.items():
+        _check_setting(f"settings.{name}", name, setting, params)
+    for name, method in params.methods.items():
+        _check_method(f"methods.{name}", method)
+    for name, output in params.outputs.items():
+        _require(bool(output.settings), f"outputs.{name}.settings", "empty", "at least one setting")
+        for setting in output.settings:
+            _known(f"outputs.{name}.settings", setting, params.settings)
+            for method in output.methods:
+                _known(f"outputs.{name}.methods", method, params.methods)
+                if params.methods[method].regularised and not params.grid(setting, method):
+                    raise ConfigError(f"methods.{method}.coefficients: empty, but outputs.{name} needs the best of them")
+    measure = params.measure
+    for key in ("evaluate_every", "curvature_every", "hessian_probes", "hessian_examples"):
+        _require(getattr(measure, key) >= 1, f"measure.{key}", getattr(measure, key), "at least 1")
+    _require(all(e >= -1 for e in measure.hessian_epochs), "measure.hessian_epochs", measure.hessian_epochs, ">= -1")
+    for key in ("train_examples", "fisher_examples"):
+        value = getattr(measure, key)
+        _require(value is None or value >= 1, f"measure.{key}", value, "null or at least 1")
+
+
+def _check_setting(where: str, name: str, setting: Setting, params: Params) -> None:
+    for key in ("width", "batch_size", "epochs", "small_factor", "decay", "seeds", "tuning_seeds"):
+        _require(getattr(setting, key) > 0, f"{where}.{key}", getattr(setting, key), "greater than 0")
+    for key in ("validation", "weight_decay", "split_seed"):
+        _require(getattr(setting, key) >= 0, f"{where}.{key}", getattr(setting, key), "0 or more")
+    for item in fields(setting):
+        value = getattr(setting, item.name)
+        _require(not isinstance(value, float) or isfinite(value), f"{where}.{item.name}", value, "finite")
+    _require(0 <= setting.label_noise <= 1, f"{where}.label_noise", setting.label_noise, "a fraction from 0 to 1")
+    _require(0 <= setting.momentum < 1, f"{where}.momentum", setting.momentum, "from 0 to below 1")
+    _require(setting.examples is None or setting.examples >= setting.batch_size, f"{where}.examples", setting.examples,
+             f"null or at least the batch size, {setting.batch_size}")
+    milestones = setting.milestones
+    _require(list(milestones) == sorted(set(milestones)), f"{where}.milestones", milestones, "increasing epochs")
+    _check_grid(f"{where}.learning_rates", setting.learning_rates)
+    _require(bool(setting.learning_rates), f"{where}.learning_rates", "empty", "at least one value")
+    for method, grid in setting.coefficients.items():
+        _known(f"{where}.coefficients", method, params.methods)
+        _check_grid(f"{where}.coefficients.{method}", grid)
+        if grid and not params.methods[method].regularised:
+            raise ConfigError(f"{where}.coefficients.{method}: {method} has no penalty, so it takes no coefficient")
+    if setting.tuned_on is not None:
+        _known(f"{where}.tuned_on", setting.tuned_on, params.settings)
+        other = params.settings[setting.tuned_on].tuned_on
+        _require(setting.tuned_on != name and other is None, f"{where}.tuned_on", setting.tuned_on,
+                 "a setting that searches its own learning rate")
+    if setting.validation == 0 and (setting.report == "best_validation" or len(setting.learning_rates) > 1):
+        raise ConfigError(f"{where}.validation: 0, but grids and best_validation choose by validation accuracy; hold "
+                          "some images out")
+
+
+def _check_method(where: str, method: Method) -> None:
+    if method.mixup and method.penalty:
+        raise ConfigError(f"{where}: mixup and penalty {method.penalty!r} share one coefficient; choose one of them")
+    if method.coefficients and not method.regularised:
+        raise ConfigError(f"{where}.coefficients: {where} has no penalty, so it takes no coefficient")
+    _require(method.every >= 1, f"{where}.every", method.every, "at least 1 step")
+    _check_grid(f"{where}.coefficients", method.coefficients)
+
+
+def _check_grid(where: str, grid: tuple[float, ...]) -> None:
+    _require(all(isfinite(v) and v > 0 for v in grid), where, grid, "finite values greater than 0")
+    _require(len(set(grid)) == len(grid), where, grid, "values that differ")
+
+
+def _known(where: str, name: str, names: Mapping) -> None:
+    _require(name in names, where, repr(name), f"one of {', '.join(names)}")
+
+
+def _require(condition: bool, where: str, value: Any, allowed: str) -> None:
+    if not condition:
+        raise ConfigError(f"{where}: {value} is not allowed; allowed: {allowed}")

@@ -1,0 +1,40 @@
+"""What penalties and curvature share: labels drawn from the model, and gradients of the mean loss."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def trainable(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters that are trained: the theta of every formula here."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def sample_labels(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """One label for each row of logits (B, K), drawn from softmax(logits); (B,) int64, on the logits' device.
+
+    `generator` must live on that device; None takes torch's global one.
+    """
+    probabilities = logits.detach().float().softmax(dim=1)
+    return torch.multinomial(probabilities, 1, generator=generator).squeeze(1)
+
+
+def uniform_labels(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """One label for each row of logits (B, K), drawn uniformly over the classes; (B,) int64."""
+    size = (logits.shape[0],)
+    return torch.randint(logits.shape[1], size, generator=generator, device=logits.device)
+
+
+def loss_gradient(logits: Tensor, labels: Tensor, inputs: list[Tensor], differentiable: bool = False) -> list[Tensor]:
+    """The gradient of the mean cross-entropy with respect to each of `inputs`.
+
+    logits (B, K), labels (B,) class numbers; with `differentiable` the result can be differentiated again.
+    """
+    loss = F.cross_entropy(logits.float(), labels)
+    return list(torch.autograd.grad(loss, inputs, create_graph=differentiable))
+
+
+def squared_norm(tensors: list[Tensor]) -> Tensor:
+    """The squared Euclidean norm of all entries together, accumulated in at least float32."""
+    return torch.stack([tensor.to(torch.promote_types(tensor.dtype, torch.float32)).square().sum()
+                        for tensor in tensors]).sum()

@@ -1,0 +1,280 @@
+"""From params to runs: every configuration, selection and split that the outputs need, and every path.
+
+Nothing here is trained or read: a learning rate or coefficient may still be a symbol (`eta_star`, `small`, `best`)
+that a selection resolves later, so the whole campaign is one static graph.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from catfish.config import Measure, Params, Setting
+from catfish.errors import ConfigError
+
+ETA_STAR = "eta_star"
+BEST = "best"
+RUN_FILES = ("run.json", "history.csv", "timing.csv")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Runs that differ in their seed alone. Learning rate and coefficient are numbers or symbols."""
+
+    setting: str
+    method: str
+    learning_rate: float | str
+    coefficient: float | str | None
+
+    @property
+    def id(self) -> str:
+        """The configuration's name, and its folder below the runs' folder."""
+        coefficient = "" if self.coefficient is None else f"_coefficient-{_text(self.coefficient)}"
+        return f"{self.setting}/{self.method}/lr-{_text(self.learning_rate)}{coefficient}"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The choice of the best value of a grid: of eta* (`quantity` "eta_star") or of a method's coefficient."""
+
+    setting: str
+    quantity: str
+    values: tuple[float, ...]
+    candidates: tuple[Configuration, ...]
+
+    @property
+    def id(self) -> str:
+        return f"{self.setting}/{self.quantity}"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which images of a data set train, which validate, and with which labels."""
+
+    dataset: str
+    examples: int | None
+    validation: int
+    noise: float
+    seed: int
+
+    @property
+    def id(self) -> str:
+        examples = "all" if self.examples is None else self.examples
+        return f"{self.dataset}/split_n{examples}_v{self.validation}_noise{self.noise:g}_seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that decides a run's numbers, resolved; two runs with equal fields are one run."""
+
+    model: str
+    width: float
+    split: Split
+    inputs: str
+    augment: bool
+    batch_size: int
+    momentum: float
+    weight_decay: float
+    epochs: int
+    milestones: tuple[int, ...]
+    decay: float
+    precision: str
+    learning_rate: float | str
+    penalty: str | None
+    every: int
+    mixup: bool
+    coefficient: float | str | None
+    measure: Measure
+    seed: int
+    code_version: int
+
+    def fingerprint(self, data: str) -> str:
+        """A hash of the run and of `data`, the checksum of the arrays and split it trains on."""
+        return hashlib.sha256(canonical([asdict(self), data]).encode()).hexdigest()
+
+
+def canonical(value: Any) -> str:
+    """One text for one value, whatever the order of its keys."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+class Plan:
+    """What the params ask for at their scale.
+
+    `folder` is the project's folder; all paths are relative to it, as Snakemake and DVC want them.
+    """
+
+    def __init__(self, params: Params):
+        self.params = params
+        self.results = Path("results") / params.scale
+        self.figures = Path("figures") / params.scale
+        self.prepared = Path("data") / "prepared"
+
+    # Configurations
+
+    def configuration(self, setting: str, method: str, coefficient: float | str | None = BEST) -> Configuration:
+        """A method in a setting as tables show it: at its symbolic learning rate and, by default, best coefficient."""
+        spec = self.params.methods[method]
+        return Configuration(setting, method, spec.learning_rate, coefficient if spec.regularised else None)
+
+    def shown(self, output: str) -> list[Configuration]:
+        """The configurations that a table or figure shows, in the order of the params file."""
+        spec = self._output(output)
+        shown = []
+        for setting in spec.settings:
+            for method in spec.methods:
+                grid = self.params.grid(setting, method) if spec.sweep else (BEST,)
+                shown += [self.configuration(setting, method, value) for value in grid]
+        return shown
+
+    def seeds(self, configuration: Configuration) -> tuple[int, ...]:
+        """The seeds with which a configuration is run."""
+        return tuple(range(self.jobs[configuration]))
+
+    def run_folders(self, configuration: Configuration) -> list[Path]:
+        """The folders of a configuration's runs, one a seed."""
+        return [self.run_folder(configuration, seed) for seed in self.seeds(configuration)]
+
+    def run_folder(self, configuration: Configuration, seed: int | str) -> Path:
+        return self.results / "runs" / configuration.id / f"seed{seed}"
+
+    @cached_property
+    def jobs(self) -> dict[Configuration, int]:
+        """Every configuration that has to be trained, with its number of seeds; one job each."""
+        jobs: dict[Configuration, int] = {}
+
+        def need(configuration: Configuration, seeds: int) -> None:
+            jobs[configuration] = max(jobs.get(configuration, 0), seeds)
+            for selection in self.needs(configuration):
+                for candidate in selection.candidates:
+                    if candidate not in jobs:
+                        need(candidate, self.params.settings[candidate.setting].tuning_seeds)
+
+        for name, output in self.params.outputs.items():
+            for configuration in self.shown(name):
+                setting = self.params.settings[configuration.setting]
+                need(configuration, setting.tuning_seeds if output.sweep else setting.seeds)
+        return jobs
+
+    def find(self, configuration_id: str) -> Configuration:
+        """The planned configuration of that id; ConfigError if there is none."""
+        found = self._by_id.get(configuration_id)
+        if found is None:
+            raise ConfigError(f"no configuration {configuration_id!r} at scale {self.params.scale}; "
+                              "`catfish plan` lists them")
+        return found
+
+    @cached_property
+    def _by_id(self) -> dict[str, Configuration]:
+        return {configuration.id: configuration for configuration in self.jobs}
+
+    # Selections
+
+    def selection(self, setting: str, quantity: str) -> Selection:
+        """The search for eta* in a setting, or for a method's coefficient there."""
+        if quantity == ETA_STAR:
+            values = self.params.settings[setting].learning_rates
+            candidates = tuple(Configuration(setting, ETA_STAR, value, None) for value in values)
+        else:
+            values = self.params.grid(setting, quantity)
+            candidates = tuple(self.configuration(setting, quantity, value) for value in values)
+        return Selection(setting, quantity, values, candidates)
+
+    def needs(self, configuration: Configuration) -> list[Selection]:
+        """The selections that resolve a configuration's symbols."""
+        needed = []
+        if isinstance(configuration.learning_rate, str):
+            tuned_on = self.params.settings[configuration.setting].tuned_on
+            needed.append(self.selection(tuned_on or configuration.setting, ETA_STAR))
+        if configuration.coefficient == BEST:
+            needed.append(self.selection(configuration.setting, configuration.method))
+        return needed
+
+    @cached_property
+    def selections(self) -> dict[str, Selection]:
+        """Every selection that some configuration needs, by id."""
+        return {selection.id: selection for configuration in self.jobs for selection in self.needs(configuration)}
+
+    def selection_path(self, selection: Selection) -> Path:
+        return self.results / "select" / f"{selection.id}.json"
+
+    # Runs
+
+    def run(self, configuration: Configuration, seed: int, chosen: dict[str, dict] | None = None) -> Run:
+        """One run, with symbols resolved by `chosen` (selection id -> the selection's JSON) where it is given."""
+        setting, method = self.params.settings[configuration.setting], self.params.methods[configuration.method]
+        learning_rate, coefficient = configuration.learning_rate, configuration.coefficient
+        if chosen is not None:
+            for selection in self.needs(configuration):
+                best = chosen[selection.id]["best"]
+                if selection.quantity == ETA_STAR:
+                    learning_rate = best / (setting.small_factor if learning_rate == "small" else 1)
+                else:
+                    coefficient = best
+        own = {item.name for item in fields(Run)}
+        return Run(
+            **{key: value for key, value in _values(setting).items() if key in own},
+            split=self.split(configuration.setting),
+            learning_rate=learning_rate,
+            penalty=method.penalty,
+            every=method.every if method.penalty else 1,
+            mixup=method.mixup,
+            coefficient=coefficient,
+            measure=self.params.measure,
+            seed=seed,
+            code_version=self.params.code_version,
+        )
+
+    def job_text(self, configuration: Configuration) -> str:
+        """What a job trains, as text: when it changes, the job has to run again."""
+        runs = [asdict(self.run(configuration, seed)) for seed in self.seeds(configuration)]
+        return canonical(runs)
+
+    # Data
+
+    def split(self, setting: str) -> Split:
+        spec = self.params.settings[setting]
+        return Split(spec.dataset, spec.examples, spec.validation, spec.label_noise, spec.split_seed)
+
+    @cached_property
+    def splits(self) -> dict[str, Split]:
+        """Every split that some configuration trains on, by id."""
+        used = [self.split(configuration.setting) for configuration in self.jobs]
+        return {split.id: split for split in used}
+
+    def split_path(self, split: Split) -> Path:
+        return self.prepared / f"{split.id}.npz"
+
+    def manifest_path(self, dataset: str) -> Path:
+        return self.prepared / dataset / "manifest.json"
+
+    # Outputs
+
+    def inputs(self, output: str) -> list[Path]:
+        """The files of runs and selections that a table or figure is made from."""
+        paths: dict[Path, None] = {}
+        for configuration in self.shown(output):
+            for selection in self.needs(configuration):
+                paths[self.selection_path(selection)] = None
+            for folder in self.run_folders(configuration):
+                paths.update(dict.fromkeys(folder / name for name in RUN_FILES))
+        return list(paths)
+
+    def output_text(self, output: str) -> str:
+        """What a table or figure shows, as text: when it changes, it has to be rendered again."""
+        return canonical([asdict(self._output(output)), [c.id for c in self.shown(output)], self.params.code_version])
+
+    def _output(self, name: str):
+        if name not in self.params.outputs:
+            raise ConfigError(f"no output {name!r} in params.yaml; there are: {', '.join(self.params.outputs)}")
+        return self.params.outputs[name]
+
+
+def _values(setting: Setting) -> dict[str, Any]:
+    return {item.name: getattr(setting, item.name) for item in fields(setting)}
+
+
+def _text(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"

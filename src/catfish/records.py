@@ -1,0 +1,112 @@
+"""The files of a run: run.json (what it was and how it ended), history.csv and timing.csv (one row per epoch).
+
+Everything written here appears under its final name only when it is complete; history and timing grow by whole rows
+and are cut back to the last checkpoint when a run is resumed.
+"""
+
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from catfish.errors import RecordError
+from catfish.files import replacing
+
+COLUMNS = (
+    "epoch",  # epochs trained; 0 is the initialisation
+    "step",  # optimisation steps taken
+    "learning_rate",  # of the epoch that ended
+    "minibatch_loss",  # mean over the epoch's steps of the cross-entropy trained on (no penalty)
+    "train_loss",
+    "train_accuracy",
+    "clean_accuracy",  # training examples that kept their label
+    "noisy_accuracy",  # training examples whose label was replaced, by the replaced label
+    "validation_loss",
+    "validation_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "fisher_trace",  # Tr(F)
+    "fisher_trace_minibatch",  # Tr(F^B)
+    "gradient_norm",  # of the mini-batch loss
+    "clean_gradient_norm",
+    "noisy_gradient_norm",
+    "hessian_trace",  # Tr(H)
+    "hessian_trace_error",  # its standard error over the probes
+)
+TIMING_COLUMNS = ("epoch", "train_seconds", "measure_seconds")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict:
+    """A JSON object from a file; RecordError names the file and the cure if there is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RecordError(f"{path}: missing; let Snakemake make it, or run the command that writes it") from error
+    except ValueError as error:
+        raise RecordError(f"{path}: not valid JSON ({error}); delete it and run again") from error
+    if not isinstance(value, dict):
+        raise RecordError(f"{path}: expected a JSON object, found {type(value).__name__}; delete it and run again")
+    return value
+
+
+class Table:
+    """A CSV file that grows by one row at a time and always ends in a whole row.
+
+    Numbers are written so that reading gives back the same float; what was not measured is an empty cell.
+    """
+
+    def __init__(self, path: Path, columns: tuple[str, ...], keep: int = 0):
+        """Start the file, or cut it back to its first `keep` rows.
+
+        Raises RecordError if it holds fewer rows than that, or other columns.
+        """
+        self.path, self.columns = path, columns
+        rows: list[list[str]] = []
+        if keep:
+            lines = self._lines()
+            if not lines or tuple(lines[0]) != columns or len(lines) <= keep:
+                raise RecordError(f"{path}: does not hold the {keep} rows that its checkpoint promises")
+            rows = lines[1 : keep + 1]
+        self._write([list(columns), *rows])
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add a row; raises ValueError for a key that is no column."""
+        unknown = set(row) - set(self.columns)
+        if unknown:
+            raise ValueError(f"{self.path}: no column {', '.join(sorted(unknown))}")
+        with open(self.path, "a", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerow([_cell(row.get(column)) for column in self.columns])
+
+    def _lines(self) -> list[list[str]]:
+        if not self.path.exists():
+            return []
+        with open(self.path, encoding="utf-8", newline="") as file:
+            return list(csv.reader(file))
+
+    def _write(self, rows: Iterable[list[str]]) -> None:
+        write_text(self.path, "".join(",".join(row) + "\n" for row in rows))
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else repr(value)
+
+
+def finished(folder: Path, fingerprint: str) -> bool:
+    """Whether `folder` holds the complete files of the run with that fingerprint."""
+    try:
+        record = read_json(folder / "run.json")
+    except RecordError:
+        return False
+    complete = all((folder / name).is_file() for name in ("history.csv", "timing.csv"))
+    return complete and record.get("fingerprint") == fingerprint

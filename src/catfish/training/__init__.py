@@ -1,0 +1,1 @@
+"""Training runs: batches on the device, the loop, checkpoints, and what is measured along the way."""

@@ -1,0 +1,188 @@
+"""One training run, from its initialisation or its last checkpoint to its last epoch."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from catfish import models
+from catfish.penalties import PENALTIES
+from catfish.plan import Run
+from catfish.records import COLUMNS, TIMING_COLUMNS, Table
+from catfish.training import checkpoint
+from catfish.training.batches import Data, augment, epoch_order
+from catfish.training.measurements import measure
+from catfish.training.mixup import mixed, mixed_loss
+from catfish.training.seeds import derive, generator
+
+CHECKPOINT_SECONDS = 30.0  # a shorter run is cheaper to repeat than to save
+
+
+@dataclass
+class State:
+    """All that changes while a run goes on, and so all that a checkpoint holds."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    penalty: object | None
+    generators: dict[str, torch.Generator]
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    rows: int = 0
+    parts: dict = field(init=False)
+
+    def __post_init__(self):
+        self.parts = {"model": self.model, "optimizer": self.optimizer}
+        if self.penalty is not None:
+            self.parts["penalty"] = self.penalty
+
+    def state_dict(self) -> dict:
+        return {
+            **{name: part.state_dict() for name, part in self.parts.items()},
+            "generators": {name: source.get_state() for name, source in self.generators.items()},
+            **{name: getattr(self, name) for name in ("epoch", "step", "seconds", "rows")},
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        for name, source in self.generators.items():
+            source.set_state(state["generators"][name].cpu())
+        for name in ("epoch", "step", "seconds", "rows"):
+            setattr(self, name, state[name])
+
+
+def initial_state(run: Run, classes: int, device: torch.device) -> State:
+    """The run before its first step; initial weights depend on the run's seed alone, whatever the method."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(run.seed, "weights"))
+        model = models.build(run.model, classes, run.width)
+    model = model.to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(model.parameters(), lr=run.learning_rate, momentum=run.momentum,
+                                weight_decay=run.weight_decay, fused=True)
+    generators = {name: generator(device, run.seed, name) for name in ("order", "augmentation", "labels", "mixup")}
+    penalty = None
+    if run.penalty is not None:
+        penalty = PENALTIES[run.penalty](model, run.coefficient, run.every, generators["labels"])
+    return State(model, optimizer, penalty, generators)
+
+
+def learning_rate(run: Run, epoch: int) -> float:
+    """The learning rate of an epoch, counted from 1: multiplied by `decay` after each milestone that is past."""
+    return run.learning_rate * run.decay ** sum(epoch > milestone for milestone in run.milestones)
+
+
+def train_run(
+    run: Run,
+    data: Data,
+    folder: Path,
+    fingerprint: str,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    say: Callable[[str], None] = print,
+) -> tuple[dict, float]:
+    """Train one run and write its history.csv and timing.csv into `folder`; the outcome and the seconds it took.
+
+    The outcome is {"status": "completed"} or {"status": "diverged", "step": n}, n the first step (from 1) whose loss
+    was not finite. Goes on from the folder's checkpoint if it belongs to the run, with the same numbers (CPU) as if
+    it had never been interrupted. `say` receives one line an epoch.
+    """
+    if len(data.train) < run.batch_size:
+        raise ValueError(f"batch_size: {run.batch_size} is more than the {len(data.train)} training examples")
+    state, saved = initial_state(run, data.classes, data.train.labels.device), folder / checkpoint.NAME
+    stored = checkpoint.load(saved, fingerprint, data.train.labels.device)
+    if stored is not None:
+        state.load_state_dict(stored)
+        say(f"goes on after epoch {state.epoch} of {run.epochs}")
+    history = Table(folder / "history.csv", COLUMNS, keep=state.rows)
+    timing = Table(folder / "timing.csv", TIMING_COLUMNS, keep=state.rows)
+    if state.rows == 0:
+        _finish_epoch(run, state, data, history, timing, {}, None, say)
+    since_saved = time.perf_counter()
+    while state.epoch < run.epochs:
+        started = time.perf_counter()
+        losses = _train_epoch(run, state, data)
+        elapsed = time.perf_counter() - started
+        broken = first_not_finite(losses)
+        if broken is not None:
+            saved.unlink(missing_ok=True)
+            return {"status": "diverged", "step": state.step - len(losses) + broken + 1}, state.seconds + elapsed
+        _finish_epoch(run, state, data, history, timing, {"minibatch_loss": losses.mean().item()}, elapsed, say)
+        if time.perf_counter() - since_saved >= checkpoint_seconds and state.epoch < run.epochs:
+            checkpoint.save(saved, {"fingerprint": fingerprint, **state.state_dict()})
+            since_saved = time.perf_counter()
+    saved.unlink(missing_ok=True)
+    return {"status": "completed"}, state.seconds
+
+
+def first_not_finite(losses: Tensor) -> int | None:
+    """The index of the first loss that is infinite or not a number, if there is one."""
+    broken = (~losses.isfinite()).nonzero()
+    return broken[0].item() if len(broken) else None
+
+
+def _train_epoch(run: Run, state: State, data: Data) -> Tensor:
+    """One pass over the training examples; the losses of its steps (steps,), read from the device only at its end.
+
+    The last entry also stands for the weights after the last step, so that a run that breaks there is noticed.
+    """
+    state.model.train()
+    state.epoch += 1
+    for group in state.optimizer.param_groups:
+        group["lr"] = learning_rate(run, state.epoch)
+    losses = []
+    batches = list(epoch_order(len(data.train), run.batch_size, state.generators["order"]))
+    for index in tqdm(batches, f"epoch {state.epoch}/{run.epochs}", unit="step", leave=False, disable=None):
+        losses.append(_step(run, state, data, index))
+        state.step += 1
+    total = torch.stack([parameter.detach().sum() for parameter in state.model.parameters()]).sum()
+    losses[-1] = torch.where(total.isfinite(), losses[-1], math.nan)
+    return torch.stack(losses).cpu()
+
+
+def _step(run: Run, state: State, data: Data, index: Tensor) -> Tensor:
+    images, y = data.train.images[index], data.train.labels[index]
+    if run.augment:
+        images = augment(images, state.generators["augmentation"])
+    x = data.pixels(images)
+    state.optimizer.zero_grad()
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=run.precision == "bf16"):
+        loss = _loss(run, state, x, y)
+        loss.backward()
+        if state.penalty is not None:
+            state.penalty.add_gradient(x, y)
+    state.optimizer.step()
+    return loss.detach()
+
+
+def _loss(run: Run, state: State, x: Tensor, y: Tensor) -> Tensor:
+    if not run.mixup:
+        return F.cross_entropy(state.model(x).float(), y)
+    inputs, partners, weight = mixed(x, y, run.coefficient, state.generators["mixup"])
+    return mixed_loss(state.model(inputs).float(), y, partners, weight)
+
+
+def _finish_epoch(
+    run: Run, state: State, data: Data, history: Table, timing: Table, known: dict, elapsed: float | None,
+    say: Callable[[str], None],
+) -> None:
+    """Measure, write the epoch's rows, and say one line."""
+    started = time.perf_counter()
+    row = {"epoch": state.epoch, "step": state.step, **known, **dict(measure(run, state.model, data, state.epoch))}
+    if state.epoch:
+        row["learning_rate"] = learning_rate(run, state.epoch)
+    measured = time.perf_counter() - started
+    history.append(row)
+    timing.append({"epoch": state.epoch, "train_seconds": elapsed, "measure_seconds": measured})
+    state.rows += 1
+    state.seconds += measured + (elapsed or 0.0)
+    shown = {"loss": "train_loss", "train": "train_accuracy", "validation": "validation_accuracy",
+             "test": "test_accuracy", "Tr(F)": "fisher_trace"}
+    text = "  ".join(f"{label} {row[column]:.4g}" for label, column in shown.items() if column in row)
+    say(f"epoch {state.epoch}/{run.epochs}  {text}  ({elapsed or 0:.1f} s + {measured:.1f} s)")

@@ -1,0 +1,96 @@
+"""What is measured at the end of an epoch: each function yields (column of history.csv, value), all in float32.
+
+Each draws from generators of its own, so whether something is measured never changes the trajectory.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from catfish.curvature import fisher_trace, fisher_trace_minibatch, gradient_norm, hessian_trace
+from catfish.curvature.evaluation import evaluation_mode
+from catfish.plan import Run
+from catfish.training.batches import Data, Examples, Pixels
+from catfish.training.seeds import generator
+
+EVALUATION_BATCH = 500
+
+Measurement = tuple[str, float]
+
+
+def measure(run: Run, model: nn.Module, data: Data, epoch: int) -> Iterator[Measurement]:
+    """Everything that the run's `measure` asks for at the end of this epoch (0: before training)."""
+    spec, last = run.measure, epoch == run.epochs
+    if last or epoch % spec.evaluate_every == 0:
+        yield from evaluate_all(run, model, data)
+    if last or epoch % spec.curvature_every == 0:
+        yield from gradients(run, model, data, epoch)
+    if epoch in spec.hessian_epochs or (last and -1 in spec.hessian_epochs):
+        yield from hessian(run, model, data, epoch)
+
+
+def evaluate_all(run: Run, model: nn.Module, data: Data) -> Iterator[Measurement]:
+    """Loss and accuracy on the training examples (clean and noisy ones apart), on validation and on test images."""
+    train = data.train
+    if run.measure.train_examples is not None:
+        train = _draw(train, run.measure.train_examples, generator("cpu", run.seed, "evaluated examples"))
+    losses, correct = evaluate(model, train, data.pixels)
+    yield "train_loss", losses.mean().item()
+    yield "train_accuracy", correct.mean().item()
+    if train.noisy.any():
+        yield "noisy_accuracy", correct[train.noisy].mean().item()
+    if not train.noisy.all():
+        yield "clean_accuracy", correct[~train.noisy].mean().item()
+    for name, examples in (("validation", data.validation), ("test", data.test)):
+        if len(examples):
+            losses, correct = evaluate(model, examples, data.pixels)
+            yield f"{name}_loss", losses.mean().item()
+            yield f"{name}_accuracy", correct.mean().item()
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, examples: Examples, pixels: Pixels) -> tuple[Tensor, Tensor]:
+    """Cross-entropy and correctness (1.0 or 0.0) of every example, (N,) each; evaluation mode."""
+    losses, correct = [], []
+    with evaluation_mode(model), torch.no_grad():
+        for images, labels in zip(examples.images.split(EVALUATION_BATCH), examples.labels.split(EVALUATION_BATCH)):
+            logits = model(pixels(images))
+            losses.append(F.cross_entropy(logits, labels, reduction="none"))
+            correct.append((logits.argmax(1) == labels).float())
+    return torch.cat(losses), torch.cat(correct)
+
+
+def gradients(run: Run, model: nn.Module, data: Data, epoch: int) -> Iterator[Measurement]:
+    """Tr(F), Tr(F^B) and gradient norms on randomly drawn training examples, without augmentation."""
+    count = run.measure.fisher_examples or run.batch_size
+    draw = generator("cpu", run.seed, "measured examples", epoch)
+    labels = generator(data.train.labels.device, run.seed, "measured labels", epoch)
+    examples = _draw(data.train, count, draw)
+    x = data.pixels(examples.images)
+    yield "fisher_trace", fisher_trace(model, x, labels)
+    yield "fisher_trace_minibatch", fisher_trace_minibatch(model, x, labels)
+    yield "gradient_norm", gradient_norm(model, x, examples.labels)
+    if not data.train.noisy.any():
+        return
+    for name, group in (("clean", ~data.train.noisy), ("noisy", data.train.noisy)):
+        examples = _draw(data.train.subset(group.nonzero().squeeze(1)), count, draw)
+        if len(examples):
+            yield f"{name}_gradient_norm", gradient_norm(model, data.pixels(examples.images), examples.labels)
+
+
+def hessian(run: Run, model: nn.Module, data: Data, epoch: int) -> Iterator[Measurement]:
+    """Tr(H) with its standard error on randomly drawn training examples."""
+    examples = _draw(data.train, run.measure.hessian_examples, generator("cpu", run.seed, "hessian examples", epoch))
+    probes = generator(data.train.labels.device, run.seed, "hessian probes", epoch)
+    x = data.pixels(examples.images)
+    trace, error = hessian_trace(model, x, examples.labels, run.measure.hessian_probes, probes)
+    yield "hessian_trace", trace
+    yield "hessian_trace_error", error
+
+
+def _draw(examples: Examples, count: int, source: torch.Generator) -> Examples:
+    """At most `count` examples, drawn without replacement."""
+    index = torch.randperm(len(examples), generator=source)[:count]
+    return examples.subset(index.to(examples.labels.device))

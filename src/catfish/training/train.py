@@ -1,0 +1,141 @@
+"""A job: one configuration with its seeds in one process. Finished runs are recognised before torch is imported."""
+
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from catfish import __version__
+from catfish.errors import RecordError, ResultError
+from catfish.files import checksum
+from catfish.plan import RUN_FILES, Configuration, Plan, Run
+from catfish.records import finished, read_json, write_json
+
+PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "torchvision")
+
+
+def train_job(
+    plan: Plan, configuration: Configuration, device: str = "auto", threads: int | None = None,
+    checkpoint_seconds: float | None = None,
+) -> None:
+    """Make every run of a configuration that is not already there; prints one line an epoch.
+
+    device: auto (CUDA where there is one), cpu, cuda, cuda:1 ...; threads: of torch on the CPU.
+    """
+    chosen = {selection.id: read_json(plan.selection_path(selection)) for selection in plan.needs(configuration)}
+    data_text = _data_checksum(plan, configuration)
+    missing: list[tuple[int, Run, str]] = []
+    for seed in plan.seeds(configuration):
+        run = plan.run(configuration, seed, chosen)
+        fingerprint, folder = run.fingerprint(data_text), plan.run_folder(configuration, seed)
+        if finished(folder, fingerprint):
+            print(f"{folder}: already there")
+            for name in RUN_FILES:  # newer than their inputs again, for whoever goes by time stamps
+                os.utime(folder / name)
+        elif not _copied(folder, fingerprint, configuration, chosen):
+            missing.append((seed, run, fingerprint))
+    if missing:
+        _train(plan, configuration, missing, device, threads, checkpoint_seconds)
+
+
+def _data_checksum(plan: Plan, configuration: Configuration) -> str:
+    """What identifies the data: the arrays' checksum from the manifest, and the split's own."""
+    split = plan.split(configuration.setting)
+    path = plan.split_path(split)
+    if not path.is_file():
+        raise RecordError(f"{path}: missing; run `catfish split {configuration.setting}`, or let Snakemake do it")
+    return read_json(plan.manifest_path(split.dataset))["sha256"] + checksum(path, "sha256")
+
+
+def _copied(folder: Path, fingerprint: str, configuration: Configuration, chosen: dict[str, dict]) -> bool:
+    """Take over the files of a grid's run if it is this very run: a best value was trained when the grid was."""
+    for selection in chosen.values():
+        for source in (Path(run) for entry in selection["grid"] for run in entry["runs"]):
+            if source != folder and finished(source, fingerprint):
+                folder.mkdir(parents=True, exist_ok=True)
+                record = read_json(source / "run.json")
+                (folder / "run.json").unlink(missing_ok=True)
+                for name in ("history.csv", "timing.csv"):
+                    shutil.copyfile(source / name, folder / name)
+                write_json(folder / "run.json", record | {"configuration": configuration.id, "copied_from": str(source)})
+                print(f"{folder}: the same run as {source}, copied")
+                return True
+    return False
+
+
+def _train(
+    plan: Plan, configuration: Configuration, missing: list[tuple[int, Run, str]], device: str, threads: int | None,
+    checkpoint_seconds: float | None,
+) -> None:
+    import torch
+
+    from catfish.datasets import load_prepared, load_split
+    from catfish.training.batches import on_device
+    from catfish.training.loop import CHECKPOINT_SECONDS, train_run
+
+    if threads:
+        torch.set_num_threads(threads)
+    target = _device(device)
+    split = plan.split(configuration.setting)
+    prepared = load_prepared(plan.manifest_path(split.dataset).parent)
+    data = on_device(prepared, load_split(plan.split_path(split)), missing[0][1].inputs, target)
+    interval = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
+    for seed, run, fingerprint in missing:
+        folder = plan.run_folder(configuration, seed)
+        print(f"{folder}: {run.epochs} epochs on {target}", flush=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "run.json").unlink(missing_ok=True)
+        outcome, seconds = train_run(run, data, folder, fingerprint, interval, lambda line: print(line, flush=True))
+        write_json(folder / "run.json", {
+            "configuration": configuration.id, "seed": seed, "fingerprint": fingerprint, "run": asdict(run),
+            "outcome": outcome, "wall_seconds": round(seconds, 3), **provenance(target),
+        })
+        print(f"{folder}: {outcome['status']}, {seconds:.1f} s", flush=True)
+
+
+def _device(name: str):
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    target = torch.device(name)
+    if target.type == "cuda" and not torch.cuda.is_available():
+        raise ResultError(f"--device {name}: torch {torch.__version__} sees no CUDA device; use --device cpu, or install "
+                          "a CUDA build of torch and a driver")
+    return target
+
+
+def provenance(device) -> dict:
+    """What made a run: code, packages and hardware."""
+    import torch
+
+    versions = {"catfish": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    return {"versions": versions, "commit": _commit(), "hardware": hardware, "threads": torch.get_num_threads()}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]} x{len(names)}" if names else platform.machine()
+
+
+def _commit() -> str | None:
+    """The project's commit, with a mark if files differ from it; None outside a checkout."""
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
