@@ -12,7 +12,7 @@ from catfish.plan import Plan
 EPILOG = """examples:
   catfish plan --scale laptop                      what a scale consists of
   catfish prepare cifar10                          download, check and convert a data set
-  catfish split vgg11_c100_noise25                 hold out validation images, replace labels
+  catfish split digits/split_nall_v300_noise0.25_seed0   hold out validation images, replace labels
   catfish train simplecnn_c10/eta_star/lr-0.0316   train one configuration with all its seeds
   catfish select simplecnn_c10/eta_star            choose the best learning rate of a grid
   catfish render table1 figure5                    tables and figures beside the published numbers
@@ -33,33 +33,52 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="catfish", description="Reproduce the catastrophic Fisher explosion, one step at a time.",
-        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+        prog="catfish",
+        description="Reproduce the catastrophic Fisher explosion, one step at a time.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"catfish {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     planned = argparse.ArgumentParser(add_help=False)
-    planned.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="FILE",
-                         help="the configuration (default: params.yaml)")
+    planned.add_argument(
+        "--params",
+        type=Path,
+        default=Path("params.yaml"),
+        metavar="FILE",
+        help="the configuration (default: params.yaml)",
+    )
     planned.add_argument("--scale", help="demo, laptop or paper (default: the `scale` in the params file)")
 
     prepare = _command(commands, "prepare", _prepare, "convert a data set's raw files into arrays and a manifest")
     prepare.add_argument("name", help="digits, cifar10, cifar100 or tinyimagenet")
-    prepare.add_argument("--raw", type=Path, default=Path("data/raw"), metavar="FOLDER",
-                         help="where the official files are or are downloaded to (default: data/raw)")
-    prepare.add_argument("--prepared", type=Path, default=Path("data/prepared"), metavar="FOLDER",
-                         help="where the prepared data sets go (default: data/prepared)")
+    prepare.add_argument(
+        "--raw",
+        type=Path,
+        default=Path("data/raw"),
+        metavar="FOLDER",
+        help="where the official files are or are downloaded to (default: data/raw)",
+    )
+    prepare.add_argument(
+        "--prepared",
+        type=Path,
+        default=Path("data/prepared"),
+        metavar="FOLDER",
+        help="where the prepared data sets go (default: data/prepared)",
+    )
     prepare.add_argument("--offline", action="store_true", help="never download; fail if the files are not there")
 
-    split = _command(commands, "split", _split, "choose a setting's training and validation images and labels", planned)
-    split.add_argument("setting", help="a setting of the params file")
+    split = _command(commands, "split", _split, "choose who trains, who validates, and with which labels", planned)
+    split.add_argument("split", help="an id that `catfish plan` lists")
 
     train = _command(commands, "train", _train, "train a configuration's missing runs; resumes what was begun", planned)
     train.add_argument("configuration", help="an id that `catfish plan` lists")
     train.add_argument("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda, cuda:1 ...")
     train.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
-    train.add_argument("--checkpoint-seconds", type=float, metavar="S",
-                       help="least time between two checkpoints (default: 30)")
+    train.add_argument(
+        "--checkpoint-seconds", type=float, metavar="S", help="least time between two checkpoints (default: 30)"
+    )
 
     select = _command(commands, "select", _select, "choose the best value of a grid by validation accuracy", planned)
     select.add_argument("selection", help="SETTING/eta_star or SETTING/METHOD")
@@ -85,6 +104,12 @@ def _loaded(options: argparse.Namespace) -> Plan:
     return Plan(load(options.params, options.scale))
 
 
+def _one_of(planned: dict, name: str, what: str):
+    if name not in planned:
+        raise UserError(f"no {what} {name!r} is planned; `catfish plan` lists those of a scale")
+    return planned[name]
+
+
 def _prepare(options: argparse.Namespace) -> None:
     from catfish.datasets import prepare
 
@@ -97,23 +122,29 @@ def _split(options: argparse.Namespace) -> None:
     from catfish.datasets import load_prepared, make_split, write_split
 
     plan = _loaded(options)
-    if options.setting not in plan.params.settings:
-        raise UserError(f"no setting {options.setting!r}; there are: {', '.join(plan.params.settings)}")
-    wanted = plan.split(options.setting)
+    wanted = _one_of(plan.splits, options.split, "split")
     path = plan.split_path(wanted)
     prepared = load_prepared(plan.manifest_path(wanted.dataset).parent)
-    split = make_split(prepared.train_labels, prepared.manifest["classes"], examples=wanted.examples,
-                       validation=wanted.validation, noise=wanted.noise, seed=wanted.seed)
+    split = make_split(
+        prepared.train_labels,
+        prepared.manifest["classes"],
+        examples=wanted.examples,
+        validation=wanted.validation,
+        noise=wanted.noise,
+        seed=wanted.seed,
+    )
     write_split(split, path)
-    print(f"{path}: {len(split.train_index)} training images ({split.noisy.sum()} with replaced labels), "
-          f"{len(split.validation_index)} for validation")
+    print(
+        f"{path}: {len(split.train_index)} training images ({split.noisy.sum()} with replaced labels), "
+        f"{len(split.validation_index)} for validation"
+    )
 
 
 def _train(options: argparse.Namespace) -> None:
     from catfish.training.train import train_job
 
     plan = _loaded(options)
-    configuration = plan.find(options.configuration)
+    configuration = _one_of(plan.configurations, options.configuration, "configuration")
     train_job(plan, configuration, options.device, options.threads, options.checkpoint_seconds)
 
 
@@ -122,10 +153,7 @@ def _select(options: argparse.Namespace) -> None:
     from catfish.records import write_json
 
     plan = _loaded(options)
-    if options.selection not in plan.selections:
-        raise UserError(f"no selection {options.selection!r} at scale {plan.params.scale}; there are: "
-                        f"{', '.join(plan.selections)}")
-    selection = plan.selections[options.selection]
+    selection = _one_of(plan.selections, options.selection, "selection")
     result = choose(plan, selection)
     write_json(plan.selection_path(selection), result)
     edge = f" (the {result['edge']} end of its grid: widen it)" if result["edge"] else ""
@@ -152,11 +180,15 @@ def _metrics(options: argparse.Namespace) -> None:
 
 def _plan(options: argparse.Namespace) -> None:
     plan = _loaded(options)
+    for split in plan.splits:
+        print(f"split   {split}")
     for configuration, seeds in plan.jobs.items():
         print(f"train   {configuration.id}  ({seeds} {'seed' if seeds == 1 else 'seeds'})")
     for selection in plan.selections.values():
         print(f"select  {selection.id}  from {', '.join(f'{value:g}' for value in selection.values)}")
     for name in plan.params.outputs:
         print(f"render  {name}")
-    print(f"scale {plan.params.scale}: {len(plan.jobs)} configurations, {sum(plan.jobs.values())} runs, "
-          f"{len(plan.selections)} selections, {len(plan.params.outputs)} tables and figures")
+    print(
+        f"scale {plan.params.scale}: {len(plan.jobs)} configurations, {sum(plan.jobs.values())} runs, "
+        f"{len(plan.selections)} selections, {len(plan.params.outputs)} tables and figures"
+    )

@@ -213,7 +213,9 @@ def _check(params: Params) -> None:
             for method in output.methods:
                 _known(f"outputs.{name}.methods", method, params.methods)
                 if params.methods[method].regularised and not params.grid(setting, method):
-                    raise ConfigError(f"methods.{method}.coefficients: empty, but outputs.{name} needs the best of them")
+                    raise ConfigError(
+                        f"methods.{method}.coefficients: empty, but outputs.{name} needs the best of them"
+                    )
     measure = params.measure
     for key in ("evaluate_every", "curvature_every", "hessian_probes", "hessian_examples"):
         _require(getattr(measure, key) >= 1, f"measure.{key}", getattr(measure, key), "at least 1")
@@ -233,8 +235,12 @@ def _check_setting(where: str, name: str, setting: Setting, params: Params) -> N
         _require(not isinstance(value, float) or isfinite(value), f"{where}.{item.name}", value, "finite")
     _require(0 <= setting.label_noise <= 1, f"{where}.label_noise", setting.label_noise, "a fraction from 0 to 1")
     _require(0 <= setting.momentum < 1, f"{where}.momentum", setting.momentum, "from 0 to below 1")
-    _require(setting.examples is None or setting.examples >= setting.batch_size, f"{where}.examples", setting.examples,
-             f"null or at least the batch size, {setting.batch_size}")
+    _require(
+        setting.examples is None or setting.examples >= setting.batch_size,
+        f"{where}.examples",
+        setting.examples,
+        f"null or at least the batch size, {setting.batch_size}",
+    )
     milestones = setting.milestones
     _require(list(milestones) == sorted(set(milestones)), f"{where}.milestones", milestones, "increasing epochs")
     _check_grid(f"{where}.learning_rates", setting.learning_rates)
@@ -247,11 +253,16 @@ def _check_setting(where: str, name: str, setting: Setting, params: Params) -> N
     if setting.tuned_on is not None:
         _known(f"{where}.tuned_on", setting.tuned_on, params.settings)
         other = params.settings[setting.tuned_on].tuned_on
-        _require(setting.tuned_on != name and other is None, f"{where}.tuned_on", setting.tuned_on,
-                 "a setting that searches its own learning rate")
+        _require(
+            setting.tuned_on != name and other is None,
+            f"{where}.tuned_on",
+            setting.tuned_on,
+            "a setting that searches its own learning rate",
+        )
     if setting.validation == 0 and (setting.report == "best_validation" or len(setting.learning_rates) > 1):
-        raise ConfigError(f"{where}.validation: 0, but grids and best_validation choose by validation accuracy; hold "
-                          "some images out")
+        raise ConfigError(
+            f"{where}.validation: 0, but grids and best_validation choose by validation accuracy; hold some images out"
+        )
 
 
 def _check_method(where: str, method: Method) -> None:

@@ -36,5 +36,6 @@ def loss_gradient(logits: Tensor, labels: Tensor, inputs: list[Tensor], differen
 
 def squared_norm(tensors: list[Tensor]) -> Tensor:
     """The squared Euclidean norm of all entries together, accumulated in at least float32."""
-    return torch.stack([tensor.to(torch.promote_types(tensor.dtype, torch.float32)).square().sum()
-                        for tensor in tensors]).sum()
+    return torch.stack(
+        [tensor.to(torch.promote_types(tensor.dtype, torch.float32)).square().sum() for tensor in tensors]
+    ).sum()

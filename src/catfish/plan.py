@@ -125,7 +125,8 @@ class Plan:
         shown = []
         for setting in spec.settings:
             for method in spec.methods:
-                grid = self.params.grid(setting, method) if spec.sweep else (BEST,)
+                swept = spec.sweep and self.params.methods[method].regularised
+                grid = self.params.grid(setting, method) if swept else (BEST,)
                 shown += [self.configuration(setting, method, value) for value in grid]
         return shown
 
@@ -158,16 +159,9 @@ class Plan:
                 need(configuration, setting.tuning_seeds if output.sweep else setting.seeds)
         return jobs
 
-    def find(self, configuration_id: str) -> Configuration:
-        """The planned configuration of that id; ConfigError if there is none."""
-        found = self._by_id.get(configuration_id)
-        if found is None:
-            raise ConfigError(f"no configuration {configuration_id!r} at scale {self.params.scale}; "
-                              "`catfish plan` lists them")
-        return found
-
     @cached_property
-    def _by_id(self) -> dict[str, Configuration]:
+    def configurations(self) -> dict[str, Configuration]:
+        """Every configuration that has to be trained, by id."""
         return {configuration.id: configuration for configuration in self.jobs}
 
     # Selections
@@ -200,6 +194,16 @@ class Plan:
     def selection_path(self, selection: Selection) -> Path:
         return self.results / "select" / f"{selection.id}.json"
 
+    def candidate_files(self, selection: Selection) -> list[Path]:
+        """The files of the runs that a selection compares."""
+        seeds = range(self.params.settings[selection.setting].tuning_seeds)
+        folders = [self.run_folder(candidate, seed) for candidate in selection.candidates for seed in seeds]
+        return [folder / name for folder in folders for name in RUN_FILES]
+
+    def selection_text(self, selection: Selection) -> str:
+        """What a selection chooses from and by what, as text: when it changes, it has to be made again."""
+        return canonical([selection.values, self.params.settings[selection.setting].report])
+
     # Runs
 
     def run(self, configuration: Configuration, seed: int, chosen: dict[str, dict] | None = None) -> Run:
@@ -229,8 +233,8 @@ class Plan:
 
     def job_text(self, configuration: Configuration) -> str:
         """What a job trains, as text: when it changes, the job has to run again."""
-        runs = [asdict(self.run(configuration, seed)) for seed in self.seeds(configuration)]
-        return canonical(runs)
+        seeds = self.seeds(configuration)
+        return canonical([asdict(self.run(configuration, seeds[0])), seeds])
 
     # Data
 

@@ -33,6 +33,11 @@ def setting(params: Params, name: str) -> str:
     return (published.label(name) or name) + noise + data
 
 
+def title(params: Params, name: str) -> str:
+    """A setting as the heading of a figure, with the scale its runs were made at."""
+    return f"{setting(params, name)}, {params.scale} scale"
+
+
 def comparable(params: Params, name: str) -> bool:
     """Whether a setting has the data set that the paper gives it, as far as its name tells."""
     return published.dataset(name) in (None, params.settings[name].dataset)

@@ -8,7 +8,10 @@ from catfish.analysis.statistics import report_row, summarise
 from catfish.errors import ResultError
 from catfish.plan import ETA_STAR, Plan, Selection
 
-_CRITERIA = {"last": "validation accuracy at the last epoch", "best_validation": "best validation accuracy of all epochs"}
+_CRITERIA = {
+    "last": "validation accuracy at the last epoch",
+    "best_validation": "best validation accuracy of all epochs",
+}
 
 
 def choose(plan: Plan, selection: Selection) -> dict[str, Any]:

@@ -33,7 +33,9 @@ def _supported_layers(model: nn.Module) -> list[nn.Module] | None:
         if not any(p.requires_grad for p in module.parameters(recurse=False)):
             continue
         plain = type(module) is nn.Linear or (
-            type(module) is nn.Conv2d and module.groups == 1 and module.padding_mode == "zeros"
+            type(module) is nn.Conv2d
+            and module.groups == 1
+            and module.padding_mode == "zeros"
             and not isinstance(module.padding, str)
         )
         if not plain or not module.weight.requires_grad or (module.bias is not None and not module.bias.requires_grad):

@@ -20,9 +20,7 @@ class Penalty(ABC):
     Raises ValueError for a negative coefficient or `every` below 1.
     """
 
-    def __init__(
-        self, model: nn.Module, coefficient: float, every: int = 10, generator: torch.Generator | None = None
-    ):
+    def __init__(self, model: nn.Module, coefficient: float, every: int = 10, generator: torch.Generator | None = None):
         if coefficient < 0:
             raise ValueError(f"coefficient: {coefficient} is negative; a penalty takes alpha >= 0")
         if every < 1:

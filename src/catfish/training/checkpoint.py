@@ -29,5 +29,7 @@ def load(path: Path, fingerprint: str, device: torch.device) -> dict | None:
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise RecordError(f"{path}: damaged checkpoint ({error}); delete it to train this run from its start") from error
+        raise RecordError(
+            f"{path}: damaged checkpoint ({error}); delete it to train this run from its start"
+        ) from error
     return state if state.get("fingerprint") == fingerprint else None

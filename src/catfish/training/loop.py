@@ -65,8 +65,9 @@ def initial_state(run: Run, classes: int, device: torch.device) -> State:
         torch.manual_seed(derive(run.seed, "weights"))
         model = models.build(run.model, classes, run.width)
     model = model.to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(model.parameters(), lr=run.learning_rate, momentum=run.momentum,
-                                weight_decay=run.weight_decay, fused=True)
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=run.learning_rate, momentum=run.momentum, weight_decay=run.weight_decay, fused=True
+    )
     generators = {name: generator(device, run.seed, name) for name in ("order", "augmentation", "labels", "mixup")}
     penalty = None
     if run.penalty is not None:
@@ -169,7 +170,13 @@ def _loss(run: Run, state: State, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _finish_epoch(
-    run: Run, state: State, data: Data, history: Table, timing: Table, known: dict, elapsed: float | None,
+    run: Run,
+    state: State,
+    data: Data,
+    history: Table,
+    timing: Table,
+    known: dict,
+    elapsed: float | None,
     say: Callable[[str], None],
 ) -> None:
     """Measure, write the epoch's rows, and say one line."""
@@ -182,7 +189,12 @@ def _finish_epoch(
     timing.append({"epoch": state.epoch, "train_seconds": elapsed, "measure_seconds": measured})
     state.rows += 1
     state.seconds += measured + (elapsed or 0.0)
-    shown = {"loss": "train_loss", "train": "train_accuracy", "validation": "validation_accuracy",
-             "test": "test_accuracy", "Tr(F)": "fisher_trace"}
+    shown = {
+        "loss": "train_loss",
+        "train": "train_accuracy",
+        "validation": "validation_accuracy",
+        "test": "test_accuracy",
+        "Tr(F)": "fisher_trace",
+    }
     text = "  ".join(f"{label} {row[column]:.4g}" for label, column in shown.items() if column in row)
     say(f"epoch {state.epoch}/{run.epochs}  {text}  ({elapsed or 0:.1f} s + {measured:.1f} s)")

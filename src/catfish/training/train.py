@@ -18,7 +18,10 @@ PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "torchvision")
 
 
 def train_job(
-    plan: Plan, configuration: Configuration, device: str = "auto", threads: int | None = None,
+    plan: Plan,
+    configuration: Configuration,
+    device: str = "auto",
+    threads: int | None = None,
     checkpoint_seconds: float | None = None,
 ) -> None:
     """Make every run of a configuration that is not already there; prints one line an epoch.
@@ -60,14 +63,20 @@ def _copied(folder: Path, fingerprint: str, configuration: Configuration, chosen
                 (folder / "run.json").unlink(missing_ok=True)
                 for name in ("history.csv", "timing.csv"):
                     shutil.copyfile(source / name, folder / name)
-                write_json(folder / "run.json", record | {"configuration": configuration.id, "copied_from": str(source)})
+                write_json(
+                    folder / "run.json", record | {"configuration": configuration.id, "copied_from": str(source)}
+                )
                 print(f"{folder}: the same run as {source}, copied")
                 return True
     return False
 
 
 def _train(
-    plan: Plan, configuration: Configuration, missing: list[tuple[int, Run, str]], device: str, threads: int | None,
+    plan: Plan,
+    configuration: Configuration,
+    missing: list[tuple[int, Run, str]],
+    device: str,
+    threads: int | None,
     checkpoint_seconds: float | None,
 ) -> None:
     import torch
@@ -88,11 +97,21 @@ def _train(
         print(f"{folder}: {run.epochs} epochs on {target}", flush=True)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "run.json").unlink(missing_ok=True)
+        for leftover in folder.glob("*.tmp"):  # of a process that was killed while it wrote
+            leftover.unlink()
         outcome, seconds = train_run(run, data, folder, fingerprint, interval, lambda line: print(line, flush=True))
-        write_json(folder / "run.json", {
-            "configuration": configuration.id, "seed": seed, "fingerprint": fingerprint, "run": asdict(run),
-            "outcome": outcome, "wall_seconds": round(seconds, 3), **provenance(target),
-        })
+        write_json(
+            folder / "run.json",
+            {
+                "configuration": configuration.id,
+                "seed": seed,
+                "fingerprint": fingerprint,
+                "run": asdict(run),
+                "outcome": outcome,
+                "wall_seconds": round(seconds, 3),
+                **provenance(target),
+            },
+        )
         print(f"{folder}: {outcome['status']}, {seconds:.1f} s", flush=True)
 
 
@@ -103,8 +122,10 @@ def _device(name: str):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     target = torch.device(name)
     if target.type == "cuda" and not torch.cuda.is_available():
-        raise ResultError(f"--device {name}: torch {torch.__version__} sees no CUDA device; use --device cpu, or install "
-                          "a CUDA build of torch and a driver")
+        raise ResultError(
+            f"--device {name}: torch {torch.__version__} sees no CUDA device; use --device cpu, or install "
+            "a CUDA build of torch and a driver"
+        )
     return target
 
 
@@ -138,4 +159,3 @@ def _commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-

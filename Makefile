@@ -1,0 +1,35 @@
+# make figures   everything at the default scale, demo; SCALE=laptop or SCALE=paper for more
+# make test      the tests            make lint   style, formatting, workflow checks
+
+PYTHON ?= python3
+SCALE ?= demo
+CORES ?= all
+VENV := .venv
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+
+.PHONY: figures test lint clean
+
+figures: $(VENV)/pipeline
+	$(RUN) snakemake --cores $(CORES) --config scale=$(SCALE) -- figures
+
+test: $(VENV)/development
+	$(RUN) python -m pytest
+
+lint: $(VENV)/development
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) snakefmt --check Snakefile workflow
+	$(RUN) snakemake --lint
+
+$(VENV)/pipeline: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4) and "catfish needs Python 3.11.4 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/development: requirements-dev.txt $(VENV)/pipeline
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) .snakemake

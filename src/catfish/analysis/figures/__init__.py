@@ -1,0 +1,48 @@
+"""Figures, each with a PDF, a PNG, and a CSV of exactly what is drawn."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from catfish.analysis.figures import explosion, memorisation, penalised, style
+from catfish.errors import ConfigError
+from catfish.plan import Plan
+from catfish.records import write_text
+
+FIGURES: dict[str, Callable[[Plan, str], tuple[Figure, pd.DataFrame]]] = {
+    "figure1": explosion.draw,
+    "figure3": penalised.draw,
+    "figure5": memorisation.draw,
+    "figure8": penalised.draw,
+}
+
+
+def render(plan: Plan, name: str, folder: Path | None = None) -> list[Path]:
+    """Write a figure as <name>.pdf, <name>.png and <name>.csv into `folder` (default: the plan's figures).
+
+    Raises ConfigError for an unknown figure, RecordError if a run cannot be read.
+    """
+    if name not in FIGURES:
+        raise ConfigError(f"outputs.{name}: no such figure; there are: {', '.join(FIGURES)}")
+    folder = plan.figures if folder is None else folder
+    with style.applied():
+        figure, data = FIGURES[name](plan, name)
+        images = style.images(figure)
+    for suffix, content in images.items():
+        _write_bytes(folder / f"{name}.{suffix}", content)
+    write_text(folder / f"{name}.csv", data.to_csv(index=False, lineterminator="\n"))
+    return [folder / f"{name}.{suffix}" for suffix in (*images, "csv")]
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,138 @@
+"""One look for all figures: sizes, fonts, colours, and the files they are written to."""
+
+from contextlib import AbstractContextManager
+from io import BytesIO
+
+import matplotlib
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure, FigureBase
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from catfish.analysis import labels
+from catfish.analysis.collect import Case
+
+PAGE = 6.75  # inches: the full width of a two-column page
+
+# Okabe and Ito's palette, which readers with any colour vision can tell apart; one colour per method in all figures.
+_COLOURS = {
+    "eta_star": "#D55E00",
+    "baseline": "#0072B2",
+    "fp": "#009E73",
+    "gp": "#E69F00",
+    "gp_r": "#CC79A7",
+    "gp_x": "#56B4E9",
+    "mixup": "#000000",
+}
+_OTHER = "#777777"
+
+_STYLE = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so every machine draws the same
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "legend.fontsize": 7,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.5,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.1,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,  # TrueType: text stays text, and no Type 3 fonts
+    "savefig.dpi": 200,
+}
+
+
+def applied() -> AbstractContextManager:
+    """The style, for as long as a figure is drawn and saved."""
+    return matplotlib.rc_context(_STYLE)
+
+
+def colour(method: str) -> str:
+    return _COLOURS.get(method, _OTHER)
+
+
+def rows(titles: list[str], height: float) -> tuple[Figure, list[FigureBase]]:
+    """A page-wide figure with one titled strip of `height` inches below the other."""
+    figure = Figure(figsize=(PAGE, height * len(titles)), layout="constrained")
+    strips = list(figure.subfigures(len(titles), 1, squeeze=False)[:, 0])
+    for strip, title in zip(strips, titles):
+        strip.suptitle(title, x=0.01, ha="left", fontsize=8, fontweight="bold")
+    return figure, strips
+
+
+def finish(axes, data: pd.DataFrame, label: str, epochs: int) -> None:
+    """Labels and scales of a panel over all epochs of a training, once the lines in `data` are drawn.
+
+    The y axis starts at zero; it is logarithmic if positive values, other than percentages, span over two decades.
+    """
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label)
+    axes.set_xlim(-0.03 * epochs, 1.03 * epochs)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
+    positive = data.loc[data["y"] > 0, "y"]
+    if not label.endswith("(%)") and len(positive) and positive.max() > 100 * positive.min():
+        axes.set_yscale("log")
+    elif len(positive):
+        axes.set_ylim(0, 1.05 * data["y_high"].max())
+    if not (data["outcome"] == "completed").any():
+        axes.text(0.97, 0.93, "every run diverged", transform=axes.transAxes, ha="right", va="top", color=_OTHER)
+
+
+def legend(strip: FigureBase, keys: list[Line2D], cases: list[Case], window: int = 1) -> None:
+    """The keys below the panels, and what line and band are: runs, spread, and smoothing over `window` epochs."""
+    counts = sorted({len(case.completed) for case in cases if case.completed})
+    if counts[-1:] == [1] or not counts:
+        text = "single runs"
+    else:
+        text = f"mean and range of {' or '.join(map(str, counts))} runs"
+    if window > 1:
+        text += f"; moving average over {window} epochs"
+    if any(case.diverged for case in cases):
+        keys = [*keys, key("diverged", linestyle="", marker="x")]
+    renderer = FigureCanvasAgg(strip.figure).get_renderer()
+    for columns in range(len(keys), 0, -1):
+        drawn = strip.legend(handles=keys, loc="outside lower center", ncols=columns, title=text, title_fontsize=7)
+        if drawn.get_window_extent(renderer).width < strip.bbox.width or columns == 1:
+            break
+        drawn.remove()
+
+
+def key(text: str, colour: str = "#000000", linestyle: str = "-", marker: str | None = None) -> Line2D:
+    """A legend entry."""
+    return Line2D([], [], color=colour, linestyle=linestyle, marker=marker, markersize=4, label=text)
+
+
+def case_text(case: Case) -> str:
+    """A method with the learning rate and coefficient it was trained with, and how many of its runs diverged."""
+    name = case.configuration.method
+    rate = labels.number(case.learning_rate)
+    text = rf"$\eta^*$ = {rate}" if name == "eta_star" else rf"{labels.method_tex(name)}, $\eta$ = {rate}"
+    if case.coefficient is not None:
+        symbol = r"$\beta$" if name == "mixup" else r"$\alpha$"
+        text += f", {symbol} = {labels.number(case.coefficient)}"
+    if case.diverged:
+        text += f" ({len(case.diverged)} of {len(case.runs)} diverged)"
+    return text
+
+
+def images(figure: Figure) -> dict[str, bytes]:
+    """The figure as vector PDF and as PNG at 200 dpi, the same bytes every time."""
+    content = {}
+    for suffix, metadata in {"pdf": {"CreationDate": None}, "png": {}}.items():
+        buffer = BytesIO()
+        figure.savefig(buffer, format=suffix, metadata=metadata)
+        content[suffix] = buffer.getvalue()
+    return content

@@ -1,0 +1,85 @@
+"""What each table shows: its quantities, as numbers of one run, and its notes."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from catfish.analysis.collect import LoadedRun
+from catfish.analysis.statistics import max_fisher_trace, test_accuracy, train_accuracy, train_seconds
+from catfish.config import Setting
+
+# What a reader has to know beyond the numbers; edited here, shown below each table.
+NOTES = {
+    "table1": [],
+    "table3": ["Test labels are clean; the noise is in the training labels only."],
+    "table4": [
+        "Maximum over training from the end of the first epoch on.",
+        "The paper does not say whether it tabulates Tr(F) or its root, the gradient norm; its number"
+        " stands beside both.",
+    ],
+    "table5": [
+        "Training only, without measurements: the median epoch of each run.",
+        "Seconds depend on the hardware, so only the ratios to the baseline's mean compare with the paper.",
+    ],
+    "table6": [],
+}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number of a run, and how it is shown. `ours` and `paper` take a value and the baseline's value beside it."""
+
+    name: str  # in the CSV
+    title: str
+    unit: str
+    best: str  # "max" or "min": which method is set in bold
+    of_run: Callable[[LoadedRun, Setting], float]
+    ours: Callable[[float, float], float] = lambda value, baseline: value
+    paper: Callable[[float, float], float] = lambda value, baseline: value
+    differs: bool = True  # whether ours minus paper means anything
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title and the quantities that each setting shows, one block of rows each."""
+
+    title: str
+    quantities: tuple[Quantity, ...]
+
+
+def _percent_test(run: LoadedRun, setting: Setting) -> float:
+    return 100 * test_accuracy(run, setting.report)
+
+
+def _percent_train(run: LoadedRun, setting: Setting) -> float:
+    return 100 * train_accuracy(run)
+
+
+def _fisher(run: LoadedRun, setting: Setting) -> float:
+    return max_fisher_trace(run)
+
+
+def _seconds(run: LoadedRun, setting: Setting) -> float:
+    return train_seconds(run)
+
+
+def _ratio(value: float, baseline: float) -> float:
+    return value / baseline
+
+
+_TEST = Quantity("test_accuracy", "test accuracy", "%", "max", _percent_test)
+TABLES = {
+    "table1": Table("Test accuracy (%)", (_TEST,)),
+    "table3": Table("Test accuracy (%) after training with noisy labels", (_TEST,)),
+    "table4": Table("Maximum of Tr(F)", (
+        Quantity("max_fisher_trace", "Tr(F)", "1", "min", _fisher),
+        Quantity("root_max_fisher_trace", "root of Tr(F)", "1", "min", _fisher, ours=lambda value, _: math.sqrt(value)),
+    )),
+    "table5": Table("Time per epoch (s)", (
+        Quantity("seconds_per_epoch", "seconds", "s", "min", _seconds, differs=False),
+        Quantity("ratio_to_baseline", "ratio to baseline", "1", "min", _seconds, ours=_ratio, paper=_ratio),
+    )),
+    "table6": Table("Training accuracy (%) at the last epoch", (
+        Quantity("train_accuracy", "training accuracy", "%", "max", _percent_train),
+    )),
+}  # fmt: skip

@@ -1,0 +1,92 @@
+"""Tables 1, 3, 4, 5 and 6: our numbers beside the paper's, as CSV, Markdown and LaTeX."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from catfish.analysis import labels, layout, published
+from catfish.analysis.collect import Case, load
+from catfish.analysis.quantities import TABLES, Quantity
+from catfish.analysis.statistics import summarise
+from catfish.errors import ConfigError
+from catfish.plan import Configuration, Plan
+from catfish.records import read_json, write_text
+
+BASELINE = "baseline"
+
+
+def render(plan: Plan, name: str, folder: Path | None = None) -> list[Path]:
+    """Write a table as <name>.csv (tidy), <name>.md and <name>.tex into `folder` (default: the plan's figures).
+
+    Raises ConfigError for an unknown table, RecordError if a run or selection cannot be read.
+    """
+    if name not in TABLES:
+        raise ConfigError(f"outputs.{name}: no such table; there are: {', '.join(TABLES)}")
+    folder = plan.figures if folder is None else folder
+    frame = collect(plan, name)
+    texts = {
+        "csv": frame.to_csv(index=False, lineterminator="\n"),
+        "md": layout.markdown(plan.params, name, frame),
+        "tex": layout.latex(plan.params, name, frame),
+    }
+    for suffix, text in texts.items():
+        write_text(folder / f"{name}.{suffix}", text)
+    return [folder / f"{name}.{suffix}" for suffix in texts]
+
+
+def collect(plan: Plan, name: str) -> pd.DataFrame:
+    """The table's content, one row per setting, quantity and method.
+
+    `ours_mean` and `ours_std` are over the `n` runs that completed; `difference` is ours minus the paper's; `edge`
+    names the selections behind the runs whose best value is an end of its grid.
+    """
+    if plan.params.outputs[name].sweep:
+        raise ConfigError(f"outputs.{name}.sweep: a table shows the best coefficient only; set it to false")
+    cases = {(c.configuration.setting, c.configuration.method): c for c in load(plan, plan.shown(name))}
+    output = plan.params.outputs[name]
+    paper = published.entries(name)
+    return pd.DataFrame([
+        _row(plan, quantity, cases[setting, method], cases.get((setting, BASELINE)), paper)
+        for setting in output.settings
+        for quantity in TABLES[name].quantities
+        for method in output.methods
+    ])  # fmt: skip
+
+
+def _row(plan: Plan, quantity: Quantity, case: Case, baseline: Case | None, paper: pd.DataFrame) -> dict:
+    setting, method = case.configuration.setting, case.configuration.method
+    spec, paper_data = plan.params.settings[setting], published.dataset(setting)
+    base = summarise([quantity.of_run(run, spec) for run in baseline.completed] if baseline else []).mean
+    ours = summarise([quantity.ours(quantity.of_run(run, spec), base) for run in case.completed])
+    printed = {key: paper["value"].get((setting, key), math.nan) for key in (method, BASELINE)}
+    value = quantity.paper(printed[method], printed[BASELINE])
+    return {
+        "setting": setting,
+        "label": labels.setting(plan.params, setting),
+        "dataset": spec.dataset,
+        "method": method,
+        "quantity": quantity.name,
+        "ours_mean": ours.mean,
+        "ours_std": ours.std,
+        "n": ours.n,
+        "diverged": len(case.diverged),
+        "published": value,
+        "published_spread": paper["spread"].get((setting, method), math.nan),
+        "difference": ours.mean - value if quantity.differs else math.nan,
+        "unit": quantity.unit,
+        "edge": "; ".join(_edges(plan, case.configuration)),
+        "outcomes": "; ".join(f"{run.outcome_text} (seed {run.seed})" for run in case.diverged),
+        "note": "" if labels.comparable(plan.params, setting) else f"{spec.dataset} in place of {paper_data}",
+    }
+
+
+def _edges(plan: Plan, configuration: Configuration) -> list[str]:
+    """The selections of a configuration that ended at an end of their grid, as text."""
+    found = []
+    for selection in plan.needs(configuration):
+        chosen = read_json(plan.selection_path(selection))
+        if chosen["edge"]:
+            end = {"low": "smallest", "high": "largest"}[chosen["edge"]]
+            found.append(f"{selection.id} = {labels.number(chosen['best'])}, the {end} value tried")
+    return found

@@ -1,0 +1,57 @@
+"""Small real run folders, written with the project's own records, for plans made from the real params.yaml."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from catfish import config
+from catfish.config import Output, Params
+from catfish.plan import Configuration, Plan
+from catfish.records import COLUMNS, TIMING_COLUMNS, Table, write_json
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
+EPOCHS = 3
+
+
+class Project:
+    """A project's folder (the working directory) and the runs that a test writes into it."""
+
+    def __init__(self, params: Params):
+        self.plan = Plan(params)
+
+    def run(self, configuration: Configuration, seed: int, diverged: int | None = None, learning_rate: float = 0.01,
+            coefficient: float | None = None, seconds: float = 2.0, epochs: int = EPOCHS, **columns) -> None:
+        """Write a run. `columns` gives the values of history columns over the epochs from 0; `diverged` the step."""
+        folder = self.plan.run_folder(configuration, seed)
+        run = asdict(self.plan.run(configuration, seed))
+        write_json(folder / "run.json", {
+            "configuration": configuration.id,
+            "seed": seed,
+            "fingerprint": "0",
+            "run": run | {"learning_rate": learning_rate, "coefficient": coefficient, "epochs": epochs},
+            "outcome": {"status": "completed"} if diverged is None else {"status": "diverged", "step": diverged},
+        })  # fmt: skip
+        length = len(next(iter(columns.values()))) if columns else epochs + 1
+        history = Table(folder / "history.csv", COLUMNS)
+        timing = Table(folder / "timing.csv", TIMING_COLUMNS)
+        for epoch in range(length):
+            history.append({"epoch": epoch, "step": 10 * epoch, **{key: values[epoch] for key, values in columns.items()}})
+            timing.append({"epoch": epoch, "train_seconds": seconds if epoch else None, "measure_seconds": 0.5})
+
+    def select(self, setting: str, quantity: str, best: float, edge: str | None = None) -> None:
+        selection = self.plan.selection(setting, quantity)
+        write_json(self.plan.selection_path(selection), {"best": best, "edge": edge})
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Makes a project in an empty working directory: scale, its outputs, and changes to single settings."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(outputs: dict[str, Output], scale: str = "demo", **settings: dict) -> Project:
+        params = config.load(PARAMS, scale)
+        changed = {name: replace(params.settings[name], **values) for name, values in settings.items()}
+        return Project(replace(params, outputs=outputs, settings=params.settings | changed))
+
+    return make

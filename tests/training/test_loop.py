@@ -1,0 +1,133 @@
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+
+from catfish.records import COLUMNS
+from catfish.training import loop
+from catfish.training.loop import first_not_finite, initial_state, learning_rate, train_run
+
+REGULARISERS = [
+    {},
+    {"penalty": "fisher", "coefficient": 0.01, "every": 2},
+    {"penalty": "gradient", "coefficient": 0.01, "every": 2},
+    {"penalty": "random_label_gradient", "coefficient": 0.001, "every": 2},
+    {"penalty": "input_gradient", "coefficient": 10.0, "every": 2},
+    {"mixup": True, "coefficient": 0.4},
+]
+
+
+def silent(line):
+    pass
+
+
+@pytest.fixture
+def weights(monkeypatch):
+    """The states of all runs that a test trains."""
+    states = []
+
+    def kept(*arguments):
+        states.append(initial_state(*arguments))
+        return states[-1]
+
+    monkeypatch.setattr(loop, "initial_state", kept)
+    return lambda: [torch.cat([p.detach().flatten() for p in state.model.parameters()]) for state in states]
+
+
+def train(run, data, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    outcome, _ = train_run(run, data, folder, "fingerprint", say=silent)
+    return outcome, pd.read_csv(folder / "history.csv")
+
+
+def test_a_network_learns_the_digits(make_run, make_data, tmp_path):
+    run = make_run(epochs=30, milestones=(25,), width=0.25)
+    outcome, history = train(run, make_data(), tmp_path / "run")
+    assert outcome == {"status": "completed"}
+    assert history["train_accuracy"].iloc[-1] > 0.95
+    assert history["train_accuracy"].iloc[0] < 0.3
+    assert list(history["epoch"]) == list(range(31))
+    assert list(history["step"]) == [3 * epoch for epoch in range(31)]
+
+
+@pytest.mark.parametrize("changes", REGULARISERS, ids=lambda c: c.get("penalty") or ("mixup" if c else "none"))
+def test_every_regulariser_changes_the_trajectory_and_only_the_seed_decides(
+    make_run, make_data, tmp_path, weights, changes
+):
+    data = make_data()
+    for number, run in enumerate((make_run(**changes), make_run(**changes), make_run(), make_run(seed=1))):
+        train(run, data, tmp_path / str(number))
+    first, again, plain, other_seed = weights()
+    assert torch.equal(first, again)
+    assert torch.equal(first, plain) == (not changes)
+    assert not torch.equal(plain, other_seed)
+
+
+@pytest.mark.parametrize("changes", [{}, {"penalty": "fisher", "coefficient": 0.01}], ids=["plain", "fisher"])
+def test_measurements_do_not_change_the_trajectory(make_run, make_data, tmp_path, weights, changes):
+    run = make_run("vgg11_c100_noise25", augment=True, **changes)
+    nothing = replace(run.measure, evaluate_every=9, curvature_every=9, hessian_epochs=())
+    everything = replace(run.measure, hessian_epochs=(0, 1, 2), train_examples=50)
+    data = make_data("vgg11_c100_noise25")
+    torch.manual_seed(0)
+    train(replace(run, measure=nothing), data, tmp_path / "a")
+    torch.manual_seed(1)
+    train(replace(run, measure=everything), data, tmp_path / "b")
+    bare, measured = weights()
+    assert torch.equal(bare, measured)
+
+
+def test_everything_that_is_promised_is_measured(make_run, make_data, tmp_path):
+    run = make_run("vgg11_c100_noise25")
+    _, history = train(run, make_data("vgg11_c100_noise25"), tmp_path / "run")
+    assert tuple(history.columns) == COLUMNS
+    once = ["hessian_trace", "hessian_trace_error"]
+    assert history[once].notna().sum().tolist() == [1, 1]
+    assert history.drop(columns=[*once, "learning_rate", "minibatch_loss"]).notna().all().all()
+    assert history["learning_rate"].tolist()[1:] == [0.02, 0.002]
+    mean = 0.75 * history["clean_accuracy"] + 0.25 * history["noisy_accuracy"]
+    assert mean.to_numpy() == pytest.approx(history["train_accuracy"].to_numpy(), abs=1e-6)
+    timing = pd.read_csv(tmp_path / "run" / "timing.csv")
+    assert timing["epoch"].tolist() == [0, 1, 2]
+    assert (timing["train_seconds"].iloc[1:] > 0).all()
+
+
+def test_measuring_less_often_leaves_cells_empty_but_not_the_last(make_run, make_data, tmp_path):
+    run = make_run(epochs=3)
+    run = replace(run, measure=replace(run.measure, evaluate_every=2, curvature_every=2))
+    _, history = train(run, make_data(), tmp_path / "run")
+    for column in ("test_accuracy", "fisher_trace"):
+        assert history[column].notna().tolist() == [True, False, True, True]
+
+
+def test_divergence_is_an_outcome_with_its_step(make_run, make_data, tmp_path):
+    outcome, history = train(make_run(learning_rate=1e12), make_data(), tmp_path / "run")
+    assert outcome["status"] == "diverged"
+    assert 2 <= outcome["step"] <= 3
+    assert history["epoch"].tolist() == [0]
+    assert not list((tmp_path / "run").glob("checkpoint*"))
+
+
+def test_the_step_of_divergence():
+    assert first_not_finite(torch.tensor([1.0, 2.0])) is None
+    assert first_not_finite(torch.tensor([1.0, float("inf"), float("nan")])) == 1
+
+
+def test_schedule(make_run):
+    run = make_run(learning_rate=0.5, epochs=6, milestones=(2, 4), decay=0.1)
+    assert [learning_rate(run, epoch) for epoch in range(1, 7)] == pytest.approx([0.5, 0.5, 0.05, 0.05, 0.005, 0.005])
+
+
+def test_bf16_trains_and_measures_in_float32(make_run, make_data, tmp_path):
+    run = make_run(epochs=4, milestones=(), precision="bf16", penalty="fisher", coefficient=0.001)
+    outcome, history = train(run, make_data(), tmp_path / "run")
+    assert outcome == {"status": "completed"}
+    assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0]
+    exact = train(make_run(), make_data(), tmp_path / "fp32")[1]
+    assert history["fisher_trace"].iloc[0] == exact["fisher_trace"].iloc[0]
+
+
+def test_a_batch_larger_than_the_data_is_refused(make_run, make_data, tmp_path):
+    with pytest.raises(ValueError, match="batch_size: 97 is more than the 96"):
+        train(make_run(batch_size=97), make_data(), tmp_path / "run")

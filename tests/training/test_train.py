@@ -1,0 +1,136 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from catfish.config import parse
+from catfish.errors import RecordError
+from catfish.plan import RUN_FILES, Configuration, Plan
+from catfish.records import read_json, write_json
+from catfish.training.train import train_job
+
+SOURCE = Path(__file__).parents[2] / "src"
+GRID = Configuration("simplecnn_c10", "eta_star", 0.05, None)
+
+
+def contents(folder, names=("history.csv", "run.json")):
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def test_a_job_makes_every_seed_and_leaves_finished_runs_alone(project, plan, capsys):
+    configuration = plan.configuration("simplecnn_c10", "eta_star")
+    chosen = {"best": 0.05, "grid": []}
+    write_json(plan.selection_path(plan.selection("simplecnn_c10", "eta_star")), chosen)
+    train_job(plan, configuration, "cpu", 1)
+    folders = plan.run_folders(configuration)
+    assert len(folders) == 2
+    before = [contents(folder) for folder in folders]
+    assert before[0]["history.csv"] != before[1]["history.csv"]
+    record = read_json(folders[1] / "run.json")
+    assert record["run"]["learning_rate"] == 0.05
+    assert record["seed"] == 1
+    assert record["outcome"] == {"status": "completed"}
+    assert record["versions"]["torch"]
+    os.utime(folders[0] / "run.json", (0, 0))
+    train_job(plan, configuration, "cpu", 1)
+    assert [contents(folder) for folder in folders] == before
+    assert "already there" in capsys.readouterr().out
+    assert time.time() - (folders[0] / "run.json").stat().st_mtime < 100
+
+
+def test_a_changed_setting_trains_again(project, plan, tiny_document):
+    train_job(plan, GRID, "cpu", 1)
+    folder = plan.run_folder(GRID, 0)
+    before = contents(folder)
+    tiny_document["scales"]["tiny"]["setting_defaults"]["momentum"] = 0.5
+    train_job(Plan(parse(tiny_document)), GRID, "cpu", 1)
+    assert contents(folder)["history.csv"] != before["history.csv"]
+    assert read_json(folder / "run.json")["run"]["momentum"] == 0.5
+
+
+def test_the_best_run_of_a_grid_is_taken_over_not_trained_again(project, plan, capsys):
+    train_job(plan, GRID, "cpu", 1)
+    source = plan.run_folder(GRID, 0)
+    grid = [{"value": 0.05, "runs": [str(source)]}]
+    write_json(plan.selection_path(plan.selection("simplecnn_c10", "eta_star")), {"best": 0.05, "grid": grid})
+    configuration = plan.configuration("simplecnn_c10", "eta_star")
+    train_job(plan, configuration, "cpu", 1)
+    first, second = plan.run_folders(configuration)
+    assert (first / "history.csv").read_bytes() == (source / "history.csv").read_bytes()
+    assert read_json(first / "run.json")["copied_from"] == str(source)
+    assert read_json(first / "run.json")["configuration"] == configuration.id
+    assert "copied_from" not in read_json(second / "run.json")
+
+
+def test_missing_data_and_selections_are_named(project, plan):
+    with pytest.raises(RecordError, match=r"select/simplecnn_c10/eta_star\.json: missing"):
+        train_job(plan, plan.configuration("simplecnn_c10", "baseline"))
+    plan.split_path(plan.split("simplecnn_c10")).unlink()
+    with pytest.raises(RecordError, match=r"split_n96_v40_noise0_seed0\.npz: missing; run `catfish split"):
+        train_job(plan, GRID)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"augment": True},
+        {"augment": True, "penalty": "fisher", "coefficient": 0.01, "every": 5},
+        {"mixup": True, "coefficient": 0.4},
+    ],
+    ids=["plain", "fisher", "mixup"],
+)
+def test_kill_at_any_moment_then_rerun_gives_the_uninterrupted_history(project, tiny_document, changes):
+    """SIGKILL at several moments; the fifth step between two penalty updates falls inside epochs of three steps."""
+    tiny_document["scales"]["tiny"]["setting_defaults"] |= {"epochs": 25, "milestones": [15], "augment": True}
+    method = {key: value for key, value in changes.items() if key in ("penalty", "every", "mixup")}
+    coefficient = changes.get("coefficient")
+    tiny_document["methods"]["probe"] = {"learning_rate": "eta_star", **method}
+    if coefficient:
+        tiny_document["methods"]["probe"]["coefficients"] = [coefficient]
+    tiny_document["scales"]["tiny"]["outputs"]["figure5"] = {"settings": ["simplecnn_c10"], "methods": ["probe"]}
+    Path("params.yaml").write_text(yaml.safe_dump(tiny_document))
+    plan = Plan(parse(tiny_document))
+    eta_star = plan.selection("simplecnn_c10", "eta_star")
+    write_json(plan.selection_path(eta_star), {"best": 0.02, "grid": []})
+    configuration = plan.configuration("simplecnn_c10", "probe", coefficient)
+    assert configuration in plan.jobs
+
+    command = [sys.executable, "-m", "catfish", "train", "--device", "cpu", "--threads", "1",
+               "--checkpoint-seconds", "0", configuration.id]  # fmt: skip
+    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    folder = plan.run_folder(configuration, 0)
+    expected = (folder / "history.csv").read_bytes()
+    for name in RUN_FILES:
+        (folder / name).unlink()
+
+    kills = 0
+    for rows in (2, 9, 17):
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in iter(process.stdout.readline, ""):
+            if (folder / "history.csv").exists() and len((folder / "history.csv").read_text().splitlines()) > rows:
+                time.sleep(0.02 * kills)
+                process.send_signal(signal.SIGKILL)
+                break
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+        assert not (folder / "run.json").exists()
+    assert kills == 3
+    final = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert "goes on after epoch" in final.stdout
+    assert (folder / "history.csv").read_bytes() == expected
+    assert sorted(file.name for file in folder.iterdir()) == sorted(RUN_FILES)
+
+
+def test_a_run_differs_where_its_settings_do(plan):
+    run = plan.run(GRID, 0)
+    assert run.fingerprint("data") == plan.run(GRID, 0).fingerprint("data")
+    for other in (replace(run, seed=1), replace(run, code_version=99), replace(run, decay=0.5)):
+        assert other.fingerprint("data") != run.fingerprint("data")
+    assert run.fingerprint("other data") != run.fingerprint("data")

@@ -1,0 +1,74 @@
+# The plan, and the environment in which rules find the command line `python -m catfish` without an installation.
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+SOURCE = Path(workflow.basedir) / "src"
+sys.path.insert(0, str(SOURCE))
+shell.prefix(f"export PYTHONPATH='{SOURCE}'${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
+
+from catfish.config import load
+from catfish.errors import UserError
+from catfish.plan import RUN_FILES, Plan, canonical
+
+try:
+    plan = Plan(load("params.yaml", config.get("scale")))
+    plan.jobs
+except UserError as error:
+    raise WorkflowError(str(error))
+
+SCALE = plan.params.scale
+OPTIONS = f"--scale {SCALE}"
+
+
+def rendered_files():
+    """Every file of every table and figure."""
+    return [path for name in plan.params.outputs for path in output_files(name)]
+
+
+def output_files(name):
+    """A table's or figure's files; the first one is shown in the report."""
+    endings = (
+        ("png", "pdf", "csv") if name.startswith("figure") else ("csv", "md", "tex")
+    )
+    return [f"{plan.figures}/{name}.{ending}" for ending in endings]
+
+
+def metrics_files():
+    """What `dvc metrics show` and `dvc plots show` read."""
+    return [f"{plan.results}/metrics.json", f"{plan.results}/curves.csv"]
+
+
+def training_inputs(wildcards):
+    """A configuration's data, and the selections that give its symbolic values."""
+    configuration = plan.configurations[wildcards.configuration]
+    split = plan.split(configuration.setting)
+    return [
+        plan.manifest_path(split.dataset),
+        plan.split_path(split),
+        *[plan.selection_path(selection) for selection in plan.needs(configuration)],
+    ]
+
+
+def training_text(wildcards):
+    """What is trained; a change of it is a reason to run the job again."""
+    return plan.job_text(plan.configurations[wildcards.configuration])
+
+
+def candidate_files(wildcards):
+    """The runs of every value of the grid."""
+    return plan.candidate_files(
+        plan.selections[f"{wildcards.setting}/{wildcards.quantity}"]
+    )
+
+
+def candidate_values(wildcards):
+    """What is chosen from; a change of it is a reason to select again."""
+    return plan.selection_text(
+        plan.selections[f"{wildcards.setting}/{wildcards.quantity}"]
+    )

@@ -1,0 +1,55 @@
+# One rule for every table and figure of the params file, named as there, and what DVC shows of the runs.
+
+ANALYSIS = sorted(
+    (SOURCE / "catfish" / "analysis").rglob("*.*[yv]")
+)  # modules and published numbers
+
+for output in plan.params.outputs:
+    shown, *others = output_files(output)
+
+    rule:
+        name:
+            output
+        input:
+            plan.inputs(output),
+            code=ANALYSIS,
+        output:
+            report(
+                shown,
+                caption=f"../report/{output}.rst",
+                category="Figures" if output.startswith("figure") else "Tables",
+                labels={"name": output},
+            ),
+            others,
+        log:
+            f"logs/{SCALE}/render/{output}.log",
+        conda:
+            "../../environment.yml"
+        params:
+            options=OPTIONS,
+            name=output,
+            shown=plan.output_text(output),
+        shell:
+            "python -m catfish render {params.options} {params.name} > {log} 2>&1"
+
+
+rule metrics:
+    input:
+        [
+            path
+            for output in plan.params.outputs
+            if output.startswith("table")
+            for path in plan.inputs(output)
+        ],
+        code=ANALYSIS,
+    output:
+        metrics=f"{plan.results}/metrics.json",
+        curves=f"{plan.results}/curves.csv",
+    log:
+        f"logs/{SCALE}/metrics.log",
+    conda:
+        "../../environment.yml"
+    params:
+        options=OPTIONS,
+    shell:
+        "python -m catfish metrics {params.options} --json {output.metrics} --curves {output.curves} > {log} 2>&1"

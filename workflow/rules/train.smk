@@ -1,0 +1,49 @@
+# One job trains one configuration with all its seeds in one process. Its outputs are updated, not replaced: a run
+# that is already there, made by the same settings, code and data, is recognised and left alone.
+
+
+rule runs:
+    input:
+        [
+            folder / name
+            for configuration in plan.jobs
+            for folder in plan.run_folders(configuration)
+            for name in RUN_FILES
+        ],
+        [plan.selection_path(selection) for selection in plan.selections.values()],
+
+
+# Output files must follow from wildcards alone, so there is one rule for each number of seeds.
+for seeds in sorted(set(plan.jobs.values())):
+
+    rule:
+        name:
+            f"train_{seeds}_seeds"
+        input:
+            training_inputs,
+        output:
+            update(
+                expand(
+                    f"{plan.results}/runs/{{{{configuration}}}}/seed{{seed}}/{{file}}",
+                    seed=range(seeds),
+                    file=RUN_FILES,
+                )
+            ),
+        log:
+            f"logs/{SCALE}/train/{{configuration}}.log",
+        wildcard_constraints:
+            configuration="|".join(
+                re.escape(configuration.id)
+                for configuration, number in plan.jobs.items()
+                if number == seeds
+            ),
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            gpu=config.get("gpu_per_job", 0),
+        params:
+            options=OPTIONS,
+            runs=training_text,
+        shell:
+            "python -m catfish train {params.options} --threads {threads} {wildcards.configuration} > {log} 2>&1"
