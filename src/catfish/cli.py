@@ -161,11 +161,12 @@ def _select(options: argparse.Namespace) -> None:
 
 
 def _render(options: argparse.Namespace) -> None:
-    from catfish.analysis import render
+    from catfish.analysis import figures, tables
 
     plan = _loaded(options)
     for name in options.outputs:
-        for path in render(plan, name):
+        module = figures if name.startswith("figure") else tables
+        for path in module.render(plan, name):
             print(path)
 
 

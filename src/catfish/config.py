@@ -1,15 +1,17 @@
 """params.yaml as typed, frozen objects: the one place that knows what the file may say."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from math import isfinite, log10
+from itertools import product
+from math import inf, isfinite, log10
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
 from catfish.errors import ConfigError
-from catfish.typed import build
+from catfish.typed import build, check_keys, exponent_hint
 
 Penalty = Literal["fisher", "gradient", "random_label_gradient", "input_gradient"]
 Symbol = Literal["eta_star", "small"]
@@ -108,8 +110,8 @@ def load(path: Path | str = _ROOT, scale: str | None = None) -> Params:
         document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); run from the project's folder") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     return parse(document, scale)
 
 
@@ -117,19 +119,27 @@ def parse(document: Any, scale: str | None = None) -> Params:
     """Typed params from the file's content; see `load`."""
     if not isinstance(document, dict):
         raise ConfigError(f"{_ROOT}: expected a mapping at the top, found {type(document).__name__}")
+    _check_names(document, "")
+    check_keys(document, ["setting_defaults", "scales", *(item.name for item in fields(Params))], "params")
     document = dict(document)
-    scales = document.pop("scales", {})
+    scales = _mapping(document, "scales")
+    del document["scales"]
     scale = scale or document.get("scale")
-    if not isinstance(scales, dict) or scale not in scales:
-        raise ConfigError(f"scale: {scale!r} is not defined; defined under `scales`: {', '.join(scales or ['none'])}")
+    if not isinstance(scale, str) or scale not in scales:
+        raise ConfigError(f"scale: {scale!r} is not defined; defined under `scales`: {', '.join(scales) or 'none'}")
     overlay = scales[scale] or {}
     if not isinstance(overlay, dict):
         raise ConfigError(f"scales.{scale}: expected a mapping, found {overlay!r}")
     document = _merge(document, overlay) | {"scale": scale}
-    defaults = document.pop("setting_defaults", {})
-    settings, methods = _mapping(document, "settings"), _mapping(document, "methods")
-    document["settings"] = {name: _grids(_inherit(name, settings, defaults)) for name in settings}
-    document["methods"] = {name: _grids(values) for name, values in methods.items()}
+    defaults, settings, methods = (_mapping(document, key) for key in ("setting_defaults", "settings", "methods"))
+    del document["setting_defaults"]
+    check_keys(defaults, [item.name for item in fields(Setting)], "setting_defaults")
+    document["settings"] = {
+        name: _setting_grids(_inherit(name, settings, defaults), f"settings.{name}") for name in settings
+    }
+    document["methods"] = {
+        name: _with_grid(values, "coefficients", f"methods.{name}") for name, values in methods.items()
+    }
     params = build(Params, document, "params")
     _check(params)
     return params
@@ -139,6 +149,17 @@ def _mapping(document: dict, key: str) -> dict:
     if not isinstance(document.get(key), dict):
         raise ConfigError(f"{key}: expected a mapping of names, found {document.get(key)!r}")
     return document[key]
+
+
+def _check_names(value: Any, where: str) -> None:
+    """YAML reads an unquoted 1, no or null as something other than text, which no key and no name may be."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise ConfigError(
+                    f"{where}{key}: a name has to be text, found {key!r} ({type(key).__name__}); quote it"
+                )
+            _check_names(item, f"{where}{key}.")
 
 
 def _merge(base: Any, over: Any) -> Any:
@@ -151,7 +172,7 @@ def _merge(base: Any, over: Any) -> Any:
 def _inherit(name: str, settings: dict, defaults: dict) -> dict:
     chain, current = [], name
     while current is not None:
-        if current not in settings:
+        if not isinstance(current, str) or current not in settings:
             raise ConfigError(f"settings.{chain[-1]}.extends: no setting {current!r}; there are: {', '.join(settings)}")
         if current in chain:
             raise ConfigError(f"settings.{name}.extends: goes in a circle: {' -> '.join([*chain, current])}")
@@ -165,31 +186,32 @@ def _inherit(name: str, settings: dict, defaults: dict) -> dict:
     return merged
 
 
-def _grids(values: Any) -> Any:
-    """{low, high, count} grids written out as lists of values."""
-    if not isinstance(values, dict):
+def _setting_grids(values: dict, where: str) -> dict:
+    """A setting's {low, high, count} grids written out as lists of values."""
+    coefficients = values.get("coefficients")
+    if isinstance(coefficients, dict):
+        grids = {method: _grid(grid, f"{where}.coefficients.{method}") for method, grid in coefficients.items()}
+        values = values | {"coefficients": grids}
+    return _with_grid(values, "learning_rates", where)
+
+
+def _with_grid(values: Any, key: str, where: str) -> Any:
+    if not isinstance(values, dict) or key not in values:
         return values
-    values = dict(values)
-    for key in ("learning_rates", "coefficients"):
-        grid = values.get(key)
-        if isinstance(grid, dict) and "count" in grid:
-            values[key] = log_grid(**_grid_keys(grid, key))
-        elif isinstance(grid, dict):
-            values[key] = {
-                name: log_grid(**_grid_keys(sub, f"{key}.{name}")) if isinstance(sub, dict) else sub
-                for name, sub in grid.items()
-            }
-    return values
+    return values | {key: _grid(values[key], f"{where}.{key}")}
 
 
-def _grid_keys(grid: dict, where: str) -> dict:
+def _grid(grid: Any, where: str) -> Any:
+    if not isinstance(grid, dict):
+        return grid
     if set(grid) != {"low", "high", "count"}:
         raise ConfigError(f"{where}: a grid is a list of values or has the keys low, high, count; found {grid!r}")
     low, high, count = grid["low"], grid["high"], grid["count"]
-    numbers = all(isinstance(v, int | float) for v in (low, high)) and isinstance(count, int)
-    if not numbers or not 0 < low < high or count < 2:
-        raise ConfigError(f"{where}: needs numbers 0 < low < high and count >= 2; found {grid!r}")
-    return grid
+    numbers = all(type(value) in (int, float) for value in (low, high)) and type(count) is int
+    if not numbers or not 0 < low < high < inf or count < 2:
+        hint = exponent_hint(low) or exponent_hint(high)
+        raise ConfigError(f"{where}: needs numbers 0 < low < high and count >= 2; found {grid!r}{hint}")
+    return log_grid(low, high, count)
 
 
 def log_grid(low: float, high: float, count: int) -> list[float]:
@@ -202,23 +224,52 @@ def log_grid(low: float, high: float, count: int) -> list[float]:
 
 
 def _check(params: Params) -> None:
+    named = {
+        "settings": params.settings,
+        "methods": params.methods,
+        "outputs": params.outputs,
+        "scales": [params.scale],
+    }
+    for where, names in named.items():
+        for name in names:
+            # Names become folders and words of shell commands.
+            plain = re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII) is not None
+            _require(plain, where, repr(name), "names of letters, digits, _, - and .")
     for name, setting in params.settings.items():
         _check_setting(f"settings.{name}", name, setting, params)
     for name, method in params.methods.items():
         _check_method(f"methods.{name}", method)
+    search = Method(learning_rate="eta_star")
+    found = params.methods.get("eta_star")
+    _require(found == search, "methods.eta_star", found, "{learning_rate: eta_star}, with which eta* is searched")
     for name, output in params.outputs.items():
-        _require(bool(output.settings), f"outputs.{name}.settings", "empty", "at least one setting")
-        for setting in output.settings:
-            _known(f"outputs.{name}.settings", setting, params.settings)
-            for method in output.methods:
-                _known(f"outputs.{name}.methods", method, params.methods)
-                if params.methods[method].regularised and not params.grid(setting, method):
-                    raise ConfigError(
-                        f"methods.{method}.coefficients: empty, but outputs.{name} needs the best of them"
-                    )
-    measure = params.measure
-    for key in ("evaluate_every", "curvature_every", "hessian_probes", "hessian_examples"):
-        _require(getattr(measure, key) >= 1, f"measure.{key}", getattr(measure, key), "at least 1")
+        _check_output(f"outputs.{name}", output, params)
+    _check_measure(params.measure)
+
+
+def _check_output(where: str, output: Output, params: Params) -> None:
+    _require(bool(output.settings), f"{where}.settings", "empty", "at least one setting")
+    _require(bool(output.methods), f"{where}.methods", "empty", "at least one method")
+    for setting in output.settings:
+        _known(f"{where}.settings", setting, params.settings)
+    for method in output.methods:
+        _known(f"{where}.methods", method, params.methods)
+    for setting, method in product(output.settings, output.methods):
+        if not params.methods[method].regularised:
+            continue
+        grid = params.grid(setting, method)
+        if not grid:
+            raise ConfigError(f"methods.{method}.coefficients: empty, but {where} needs the best of them")
+        if params.settings[setting].validation == 0 and len(grid) > 1 and not output.sweep:
+            raise ConfigError(
+                f"settings.{setting}.validation: 0, but {where} needs the best of {method}'s coefficients"
+                ", chosen by validation accuracy; hold some images out"
+            )
+
+
+def _check_measure(measure: Measure) -> None:
+    for key, least in {"evaluate_every": 1, "curvature_every": 1, "hessian_probes": 2, "hessian_examples": 1}.items():
+        _require(getattr(measure, key) >= least, f"measure.{key}", getattr(measure, key), f"at least {least}")
     _require(all(e >= -1 for e in measure.hessian_epochs), "measure.hessian_epochs", measure.hessian_epochs, ">= -1")
     for key in ("train_examples", "fisher_examples"):
         value = getattr(measure, key)
@@ -242,7 +293,8 @@ def _check_setting(where: str, name: str, setting: Setting, params: Params) -> N
         f"null or at least the batch size, {setting.batch_size}",
     )
     milestones = setting.milestones
-    _require(list(milestones) == sorted(set(milestones)), f"{where}.milestones", milestones, "increasing epochs")
+    increasing = list(milestones) == sorted(set(milestones)) and all(epoch >= 1 for epoch in milestones)
+    _require(increasing, f"{where}.milestones", milestones, "increasing epochs, from 1")
     _check_grid(f"{where}.learning_rates", setting.learning_rates)
     _require(bool(setting.learning_rates), f"{where}.learning_rates", "empty", "at least one value")
     for method, grid in setting.coefficients.items():
@@ -259,7 +311,8 @@ def _check_setting(where: str, name: str, setting: Setting, params: Params) -> N
             setting.tuned_on,
             "a setting that searches its own learning rate",
         )
-    if setting.validation == 0 and (setting.report == "best_validation" or len(setting.learning_rates) > 1):
+    searched = setting.tuned_on is None and len(setting.learning_rates) > 1
+    if setting.validation == 0 and (setting.report == "best_validation" or searched):
         raise ConfigError(
             f"{where}.validation: 0, but grids and best_validation choose by validation accuracy; hold some images out"
         )

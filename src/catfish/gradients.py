@@ -13,9 +13,10 @@ def trainable(model: nn.Module) -> list[nn.Parameter]:
 def sample_labels(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """One label for each row of logits (B, K), drawn from softmax(logits); (B,) int64, on the logits' device.
 
-    `generator` must live on that device; None takes torch's global one.
+    `generator` must live on that device; None takes torch's global one. A row with a NaN, or with +inf, has no
+    distribution: its label is uniform, so a run that diverges ends by its loss and not in an error of the sampler.
     """
-    probabilities = logits.detach().float().softmax(dim=1)
+    probabilities = logits.detach().float().softmax(dim=1).nan_to_num(nan=1.0)
     return torch.multinomial(probabilities, 1, generator=generator).squeeze(1)
 
 
@@ -30,7 +31,7 @@ def loss_gradient(logits: Tensor, labels: Tensor, inputs: list[Tensor], differen
 
     logits (B, K), labels (B,) class numbers; with `differentiable` the result can be differentiated again.
     """
-    loss = F.cross_entropy(logits.float(), labels)
+    loss = F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), labels)
     return list(torch.autograd.grad(loss, inputs, create_graph=differentiable))
 
 

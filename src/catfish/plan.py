@@ -62,7 +62,7 @@ class Split:
     @property
     def id(self) -> str:
         examples = "all" if self.examples is None else self.examples
-        return f"{self.dataset}/split_n{examples}_v{self.validation}_noise{self.noise:g}_seed{self.seed}"
+        return f"{self.dataset}/split_n{examples}_v{self.validation}_noise{_text(self.noise)}_seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,10 @@ class Plan:
     def job_text(self, configuration: Configuration) -> str:
         """What a job trains, as text: when it changes, the job has to run again."""
         seeds = self.seeds(configuration)
-        return canonical([asdict(self.run(configuration, seeds[0])), seeds])
+        symbols = [selection.id for selection in self.needs(configuration)]
+        if configuration.learning_rate == "small":
+            symbols.append(self.params.settings[configuration.setting].small_factor)
+        return canonical([asdict(self.run(configuration, seeds[0])), seeds, symbols])
 
     # Data
 
@@ -268,7 +271,9 @@ class Plan:
 
     def output_text(self, output: str) -> str:
         """What a table or figure shows, as text: when it changes, it has to be rendered again."""
-        return canonical([asdict(self._output(output)), [c.id for c in self.shown(output)], self.params.code_version])
+        spec = self._output(output)
+        reports = [self.params.settings[setting].report for setting in spec.settings]
+        return canonical([asdict(spec), [c.id for c in self.shown(output)], reports, self.params.code_version])
 
     def _output(self, name: str):
         if name not in self.params.outputs:
@@ -281,4 +286,8 @@ def _values(setting: Setting) -> dict[str, Any]:
 
 
 def _text(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+    """A value in a file name: short where that is exact, so that different values never share a name."""
+    if isinstance(value, str):
+        return value
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)

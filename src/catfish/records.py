@@ -74,10 +74,13 @@ class Table:
         self.path, self.columns = path, columns
         rows: list[list[str]] = []
         if keep:
-            lines = self._lines()
-            if not lines or tuple(lines[0]) != columns or len(lines) <= keep:
-                raise RecordError(f"{path}: does not hold the {keep} rows that its checkpoint promises")
-            rows = lines[1 : keep + 1]
+            lines = self._lines()[: keep + 1]
+            rows = lines[1:]
+            if not lines or tuple(lines[0]) != columns or len(rows) < keep or {len(r) for r in rows} != {len(columns)}:
+                raise RecordError(
+                    f"{path}: does not hold the {keep} rows that its checkpoint promises; "
+                    "delete the run's folder and train again"
+                )
         self._write([list(columns), *rows])
 
     def append(self, row: dict[str, Any]) -> None:
@@ -89,17 +92,19 @@ class Table:
             csv.writer(file, lineterminator="\n").writerow([_cell(row.get(column)) for column in self.columns])
 
     def _lines(self) -> list[list[str]]:
+        """The whole lines; one that a kill cut off has no line end."""
         if not self.path.exists():
             return []
-        with open(self.path, encoding="utf-8", newline="") as file:
-            return list(csv.reader(file))
+        text = self.path.read_bytes().decode(errors="replace")
+        return list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
 
     def _write(self, rows: Iterable[list[str]]) -> None:
         write_text(self.path, "".join(",".join(row) + "\n" for row in rows))
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else repr(value)
+    # A numpy float is a float whose own repr is no number.
+    return "" if value is None else repr(float(value) if isinstance(value, float) else value)
 
 
 def finished(folder: Path, fingerprint: str) -> bool:

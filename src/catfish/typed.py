@@ -1,6 +1,7 @@
 """Plain mappings, as YAML gives them, into frozen dataclasses, strictly."""
 
 import types
+from collections.abc import Iterable
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -17,13 +18,25 @@ def build(cls: type, values: Any, where: str) -> Any:
         raise ConfigError(f"{where}: expected a mapping of keys to values, found {values!r}")
     hints = get_type_hints(cls)
     known = {field.name: field for field in fields(cls)}
-    for key in values:
-        if key not in known:
-            raise ConfigError(f"{where}.{key}: unknown key; allowed here: {', '.join(known)}")
+    check_keys(values, known, where)
     for name, field in known.items():
         if name not in values and field.default is MISSING and field.default_factory is MISSING:
             raise ConfigError(f"{where}.{name}: missing; add it (a value of type {_name(hints[name])})")
     return cls(**{key: _convert(value, hints[key], f"{where}.{key}") for key, value in values.items()})
+
+
+def check_keys(values: Iterable, known: Iterable[str], where: str) -> None:
+    """Raises ConfigError for the first of `values` that is not a known key."""
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"{where}.{key}: unknown key; allowed here: {', '.join(known)}")
+
+
+def exponent_hint(value: Any) -> str:
+    """What to add to the message about a text that was meant as a number such as 1e-4; empty for anything else."""
+    if isinstance(value, str) and "e" in value.lower() and any(character.isdigit() for character in value):
+        return "; YAML reads an exponent only after a dot and with a sign: 1.0e-4"
+    return ""
 
 
 def _convert(value: Any, kind: Any, where: str) -> Any:
@@ -53,9 +66,7 @@ def _scalar(value: Any, kind: type, where: str) -> Any:
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
-        hint = ""
-        if kind is float and isinstance(value, str) and "e" in value.lower():
-            hint = "; YAML reads an exponent only after a dot and with a sign: 1.0e-4"
+        hint = exponent_hint(value) if kind is float else ""
         raise ConfigError(f"{where}: expected {kind.__name__}, found {value!r} ({type(value).__name__}){hint}")
     return value
 

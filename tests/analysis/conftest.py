@@ -36,7 +36,8 @@ class Project:
         history = Table(folder / "history.csv", COLUMNS)
         timing = Table(folder / "timing.csv", TIMING_COLUMNS)
         for epoch in range(length):
-            history.append({"epoch": epoch, "step": 10 * epoch, **{key: values[epoch] for key, values in columns.items()}})
+            measured = {key: values[epoch] for key, values in columns.items()}
+            history.append({"epoch": epoch, "step": 10 * epoch, **measured})
             timing.append({"epoch": epoch, "train_seconds": seconds if epoch else None, "measure_seconds": 0.5})
 
     def select(self, setting: str, quantity: str, best: float, edge: str | None = None) -> None:

@@ -37,7 +37,7 @@ class Project:
 
     def planned(self, *arguments: str) -> set[str]:
         """What a dry run would make: a job's name, followed by its wildcards' values."""
-        report = self.snakemake("--dry-run", "--quiet", "none", *arguments).stdout
+        report = self.snakemake("--dry-run", "--quiet", "host", *arguments).stdout
         jobs, name = set(), None
         for line in report.splitlines():
             words = line.strip().split(maxsplit=1)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from catfish.curvature.evaluation import evaluation_mode
+from catfish.curvature.evaluation import evaluation_mode, require_examples
 from catfish.gradients import loss_gradient, trainable
 
 
@@ -14,10 +14,11 @@ def hessian_trace(
 
     (1/M) sum_m z_m^T H z_m with standard Gaussian z_m, M = `probes`; unbiased, variance 2 ||H||_F^2 / M.
     One gradient graph is shared by all probes. `generator` on the model's device; None takes torch's global one.
-    Raises ValueError for fewer than two probes, which leave no standard error.
+    Raises ValueError for fewer than two probes, which leave no standard error, and for an empty batch.
     """
     if probes < 2:
         raise ValueError(f"probes: {probes} is not allowed; allowed: 2 or more")
+    require_examples(x, "hessian_trace")
     with evaluation_mode(model):
         parameters = trainable(model)
         gradients = loss_gradient(model(x), y, parameters, differentiable=True)

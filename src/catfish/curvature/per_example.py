@@ -7,9 +7,10 @@ Rochette et al. 2019). Models with any other parametrised layer take the generic
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn import functional as F
 
-from catfish.curvature.evaluation import evaluation_mode
+from catfish.curvature.evaluation import evaluation_mode, require_examples
 
 _CHUNK_BYTES = 2**29  # memory for gradients held at once on the generic path
 
@@ -18,8 +19,10 @@ def per_example_gradient_norms(model: nn.Module, x: Tensor, y: Tensor) -> Tensor
     """||g(x_i, y_i)|| for every example, over the trained parameters; x (B, ...), y (B,) -> (B,).
 
     g(x, y) is the gradient of the cross-entropy of one example. Evaluation mode; exact up to rounding for every
-    model whose output for an example depends on that example alone.
+    model whose output for an example depends on that example alone, and whose Linear and Conv2d layers, if it has no
+    other layers with parameters, are used by calling them. Raises ValueError for an empty batch.
     """
+    require_examples(x, "per_example_gradient_norms")
     with evaluation_mode(model):
         layers = _supported_layers(model)
         norms = None if layers is None else _layerwise(model, layers, x, y)
@@ -38,7 +41,8 @@ def _supported_layers(model: nn.Module) -> list[nn.Module] | None:
             and module.padding_mode == "zeros"
             and not isinstance(module.padding, str)
         )
-        if not plain or not module.weight.requires_grad or (module.bias is not None and not module.bias.requires_grad):
+        own = dict(module.named_parameters(recurse=False))  # others than these two if the weight is reparametrised
+        if not plain or not own.keys() <= {"weight", "bias"} or not all(p.requires_grad for p in own.values()):
             return None
         layers.append(module)
     parameters = [p for layer in layers for p in layer.parameters(recurse=False)]
@@ -47,24 +51,33 @@ def _supported_layers(model: nn.Module) -> list[nn.Module] | None:
 
 
 def _layerwise(model: nn.Module, layers: list[nn.Module], x: Tensor, y: Tensor) -> Tensor | None:
-    calls: list[tuple[nn.Module, Tensor, Tensor]] = []
-    hooks = [layer.register_forward_hook(lambda m, a, out: calls.append((m, a[0].detach(), out))) for layer in layers]
+    calls: list[tuple[nn.Module, Tensor, GradientEdge]] = []
+
+    def record(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        # The edge stays that of the layer's output when a ReLU then overwrites the tensor in place.
+        calls.append((layer, inputs[0].detach(), get_gradient_edge(output)))
+
+    hooks = [layer.register_forward_hook(record) for layer in layers]
     try:
         logits = model(x)
     finally:
         for hook in hooks:
             hook.remove()
-    flat = all(a.dim() == 2 for m, a, _ in calls if isinstance(m, nn.Linear))
-    if len({id(m) for m, _, _ in calls}) != len(calls) or not flat:
-        return None  # a layer used twice, or on sequences: contributions would have to be added before the norm
+    once = sorted(id(m) for m, _, _ in calls) == sorted(map(id, layers))
+    rows = all(len(a) == len(x) and a.dim() == (2 if isinstance(m, nn.Linear) else 4) for m, a, _ in calls)
+    if not once or not rows:
+        return None  # used twice or on sequences: contributions are added before the norm; or not called, but used
     loss = F.cross_entropy(logits, y, reduction="sum")
-    gradients = torch.autograd.grad(loss, [out for _, _, out in calls])
+    gradients = torch.autograd.grad(loss, [output for _, _, output in calls])
     squares = [_squared(m, a, g) for (m, a, _), g in zip(calls, gradients)]
     return torch.stack(squares).sum(0).sqrt()
 
 
 def _squared(layer: nn.Module, a: Tensor, g: Tensor) -> Tensor:
-    """Squared norms (B,) of a layer's per-example gradients, from its input a and the loss's gradient g at its output."""
+    """Squared norms (B,) of a layer's per-example gradients, from its input a and the loss's gradient g at its output.
+
+    a, g: (B, features) of a Linear, (B, channels, height, width) of a Conv2d.
+    """
     if isinstance(layer, nn.Linear):
         return a.square().sum(1) * g.square().sum(1) + (0 if layer.bias is None else g.square().sum(1))
     g = g.flatten(2)  # (B, O, L), L output positions

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from catfish.gradients import loss_gradient, sample_labels, squared_norm, trainable, uniform_labels
 
@@ -28,6 +29,11 @@ class Penalty(ABC):
         self.model, self.coefficient, self.every, self.generator = model, coefficient, every, generator
         self._calls = 0
         self._cached: list[Tensor] = []
+
+    def logits(self, x: Tensor) -> Tensor:
+        """The model's output on x (B, ...), (B, K); a batch norm's running statistics are not moved a second time."""
+        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
+        return functional_call(self.model, buffers, (x,)) if buffers else self.model(x)
 
     @abstractmethod
     def squared_norm(self, x: Tensor, y: Tensor | None) -> Tensor:
@@ -68,7 +74,7 @@ class FisherPenalty(Penalty):
     """FP: ||1/B sum_i g(x_i, y^_i)||^2 with one label y^_i ~ p_theta(y|x_i) per example (eq. 3)."""
 
     def squared_norm(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        logits = self.model(x)
+        logits = self.logits(x)
         labels = sample_labels(logits, self.generator)
         return squared_norm(loss_gradient(logits, labels, trainable(self.model), differentiable=True))
 
@@ -77,7 +83,7 @@ class RandomLabelGradientPenalty(Penalty):
     """GP_r: ||1/B sum_i g(x_i, y_i)||^2 with labels drawn uniformly over the classes (section 4)."""
 
     def squared_norm(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        logits = self.model(x)
+        logits = self.logits(x)
         labels = uniform_labels(logits, self.generator)
         return squared_norm(loss_gradient(logits, labels, trainable(self.model), differentiable=True))
 
@@ -86,7 +92,7 @@ class GradientPenalty(Penalty):
     """GP: the squared norm of the mini-batch gradient, true labels (section 4)."""
 
     def squared_norm(self, x: Tensor, y: Tensor | None) -> Tensor:
-        return squared_norm(loss_gradient(self.model(x), _needed(y), trainable(self.model), differentiable=True))
+        return squared_norm(loss_gradient(self.logits(x), _needed(y), trainable(self.model), differentiable=True))
 
 
 class InputGradientPenalty(Penalty):
@@ -97,7 +103,7 @@ class InputGradientPenalty(Penalty):
 
     def squared_norm(self, x: Tensor, y: Tensor | None) -> Tensor:
         x = x.detach().requires_grad_()
-        return squared_norm(loss_gradient(self.model(x), _needed(y), [x], differentiable=True))
+        return squared_norm(loss_gradient(self.logits(x), _needed(y), [x], differentiable=True))
 
 
 def _needed(labels: Tensor | None) -> Tensor:

@@ -1,0 +1,50 @@
+import pytest
+
+from catfish.analysis import published
+
+
+def test_every_entry_of_every_table_once():
+    table = published.table()
+    assert table.groupby("output").size().to_dict() == {
+        "table1": 30, "table2": 10, "table3": 20, "table4": 24, "table5": 30, "table6": 30,
+    }  # fmt: skip
+    assert not table.duplicated(["output", "setting", "method"]).any()
+    assert table.drop(columns="spread").notna().all().all()
+    assert (table["output"].str.replace("table", "ICML 2021, Table ") == table["source"]).all()
+
+
+@pytest.mark.parametrize(
+    ("output", "setting", "method", "value"),
+    [
+        ("table1", "vgg11_c100", "fp", 49.87),
+        ("table1", "wresnet_tiny", "gp_r", 55.41),
+        ("table2", "simplecnn_c10_aug", "fp", 87.52),
+        ("table3", "vgg11_c100_noise25", "mixup", 52.31),
+        ("table3", "resnet50_c100_noise50", "gp_r", 50.08),
+        ("table4", "vgg11_c100", "baseline", 148.19),
+        ("table5", "wresnet_c100", "gp_x", 71.33),
+        ("table6", "simplecnn_c10", "gp_x", 97.79),
+    ],
+)
+def test_values_as_printed(output, setting, method, value):
+    assert published.entries(output).loc[(setting, method), "value"] == value
+
+
+def test_only_table_2_gives_a_spread():
+    table = published.table()
+    assert set(table.loc[table["spread"].notna(), "output"]) == {"table2"}
+    assert published.entries("table2").loc[("vgg11_c100_aug", "eta_star"), "spread"] == 1.23
+
+
+def test_units_are_those_of_the_tables():
+    units = published.table().groupby("output")["unit"].unique().map(list).to_dict()
+    assert units == {"table1": ["%"], "table2": ["%"], "table3": ["%"], "table4": ["1"], "table5": ["s"],
+                     "table6": ["%"]}  # fmt: skip
+
+
+def test_names_of_settings():
+    assert published.label("vgg11_c100") == "VGG11/C100" and published.label("other") is None
+    assert published.dataset("simplecnn_c10") == "cifar10"
+    assert published.dataset("vgg11_c100_noise25") == "cifar100"
+    assert published.dataset("wresnet_tiny") == "tinyimagenet"
+    assert published.dataset("other") is None

@@ -1,0 +1,46 @@
+import math
+
+import pytest
+
+from catfish.analysis import statistics
+from catfish.analysis.collect import load
+from catfish.config import Output
+
+
+def test_mean_and_sample_standard_deviation():
+    summary = statistics.summarise([1.0, 2.0, 6.0])
+    assert (summary.mean, summary.n) == (3.0, 3)
+    assert summary.std == pytest.approx(math.sqrt((4 + 1 + 9) / 2))
+    assert summary.text(2) == "3.00 ± 2.65 (3)"
+
+
+def test_one_run_has_no_spread_and_none_no_mean():
+    single, none = statistics.summarise([4.25]), statistics.summarise([])
+    assert math.isnan(single.std) and single.text(1) == "4.2 (1)"
+    assert math.isnan(none.mean) and none.n == 0
+
+
+@pytest.fixture
+def run(project):
+    made = project({"table1": Output(("simplecnn_c10",), ("baseline",))}, simplecnn_c10={"seeds": 1})
+    (configuration,) = made.plan.shown("table1")
+    made.run(configuration, 0, seconds=1.5, test_accuracy=[0.1, 0.5, 0.6, 0.4], train_accuracy=[0.1, 0.5, 1.0, 0.9],
+             validation_accuracy=[0.1, 0.7, 0.7, 0.3], fisher_trace=[90.0, 4.0, 9.0, 1.0])  # fmt: skip
+    (case,) = load(made.plan, [configuration])
+    return case.runs[0]
+
+
+def test_test_accuracy_at_the_last_epoch_or_at_the_best_validation(run):
+    assert statistics.test_accuracy(run, "last") == 0.4
+    assert statistics.test_accuracy(run, "best_validation") == 0.5  # the first of the two best, not the best test
+
+
+def test_numbers_of_a_run(run):
+    assert statistics.train_accuracy(run) == 0.9
+    assert statistics.max_fisher_trace(run) == 9.0  # not the initialisation's 90
+    assert statistics.train_seconds(run) == 1.5
+
+
+def test_seconds_are_the_median_epoch(run):
+    run.timing["train_seconds"] = [float("nan"), 30.0, 2.0, 1.0]  # a slow first epoch
+    assert statistics.train_seconds(run) == 2.0
