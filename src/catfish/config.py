@@ -17,6 +17,7 @@ Penalty = Literal["fisher", "gradient", "random_label_gradient", "input_gradient
 Symbol = Literal["eta_star", "small"]
 
 _ROOT = "params.yaml"
+_GRID_KEYS = {"low", "high", "count"}
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def _check_names(value: Any, where: str) -> None:
 
 def _merge(base: Any, over: Any) -> Any:
     """`over` laid on `base`: mappings key by key, everything else replaced. A grid is replaced whole."""
-    if not (isinstance(base, Mapping) and isinstance(over, Mapping)) or "count" in over:
+    if not (isinstance(base, Mapping) and isinstance(over, Mapping)) or over.keys() & _GRID_KEYS:
         return over
     return {**base, **{key: _merge(base[key], value) if key in base else value for key, value in over.items()}}
 
@@ -204,7 +205,7 @@ def _with_grid(values: Any, key: str, where: str) -> Any:
 def _grid(grid: Any, where: str) -> Any:
     if not isinstance(grid, dict):
         return grid
-    if set(grid) != {"low", "high", "count"}:
+    if grid.keys() != _GRID_KEYS:
         raise ConfigError(f"{where}: a grid is a list of values or has the keys low, high, count; found {grid!r}")
     low, high, count = grid["low"], grid["high"], grid["count"]
     numbers = all(type(value) in (int, float) for value in (low, high)) and type(count) is int
@@ -259,7 +260,9 @@ def _check_output(where: str, output: Output, params: Params) -> None:
             continue
         grid = params.grid(setting, method)
         if not grid:
-            raise ConfigError(f"methods.{method}.coefficients: empty, but {where} needs the best of them")
+            own = method in params.settings[setting].coefficients
+            key = f"settings.{setting}.coefficients.{method}" if own else f"methods.{method}.coefficients"
+            raise ConfigError(f"{key}: empty, but {where} needs at least one value")
         if params.settings[setting].validation == 0 and len(grid) > 1 and not output.sweep:
             raise ConfigError(
                 f"settings.{setting}.validation: 0, but {where} needs the best of {method}'s coefficients"
@@ -300,8 +303,12 @@ def _check_setting(where: str, name: str, setting: Setting, params: Params) -> N
     for method, grid in setting.coefficients.items():
         _known(f"{where}.coefficients", method, params.methods)
         _check_grid(f"{where}.coefficients.{method}", grid)
-        if grid and not params.methods[method].regularised:
-            raise ConfigError(f"{where}.coefficients.{method}: {method} has no penalty, so it takes no coefficient")
+        _require(
+            not grid or params.methods[method].regularised,
+            f"{where}.coefficients.{method}",
+            grid,
+            f"none, as {method} has neither a penalty nor mixup",
+        )
     if setting.tuned_on is not None:
         _known(f"{where}.tuned_on", setting.tuned_on, params.settings)
         other = params.settings[setting.tuned_on].tuned_on
@@ -321,8 +328,12 @@ def _check_setting(where: str, name: str, setting: Setting, params: Params) -> N
 def _check_method(where: str, method: Method) -> None:
     if method.mixup and method.penalty:
         raise ConfigError(f"{where}: mixup and penalty {method.penalty!r} share one coefficient; choose one of them")
-    if method.coefficients and not method.regularised:
-        raise ConfigError(f"{where}.coefficients: {where} has no penalty, so it takes no coefficient")
+    _require(
+        not method.coefficients or method.regularised,
+        f"{where}.coefficients",
+        method.coefficients,
+        "none, as the method has neither a penalty nor mixup",
+    )
     _require(method.every >= 1, f"{where}.every", method.every, "at least 1 step")
     _check_grid(f"{where}.coefficients", method.coefficients)
 

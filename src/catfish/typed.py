@@ -72,4 +72,7 @@ def _scalar(value: Any, kind: type, where: str) -> Any:
 
 
 def _name(kind: Any) -> str:
-    return getattr(kind, "__name__", str(kind))
+    """How a message calls a type: a Literal by its values."""
+    if get_origin(kind) is Literal:
+        return " | ".join(map(str, get_args(kind)))
+    return kind.__name__ if isinstance(kind, type) else str(kind)

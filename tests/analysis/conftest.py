@@ -20,19 +20,32 @@ class Project:
     def __init__(self, params: Params):
         self.plan = Plan(params)
 
-    def run(self, configuration: Configuration, seed: int, diverged: int | None = None, learning_rate: float = 0.01,
-            coefficient: float | None = None, seconds: float = 2.0, epochs: int = EPOCHS, **columns) -> None:
-        """Write a run. `columns` gives the values of history columns over the epochs from 0; `diverged` the step."""
+    def run(
+        self,
+        configuration: Configuration,
+        seed: int,
+        diverged: int | None = None,
+        learning_rate: float = 0.01,
+        coefficient: float = 0.03,
+        seconds: float = 2.0,
+        **columns,
+    ) -> None:
+        """Write a run. `columns` gives the values of history columns over the epochs from 0; `diverged` the step.
+
+        `learning_rate` and `coefficient` are what the plan's symbols, if it has any there, were resolved to.
+        """
         folder = self.plan.run_folder(configuration, seed)
         run = asdict(self.plan.run(configuration, seed))
+        resolved = {"learning_rate": learning_rate, "coefficient": coefficient}
+        run |= {key: value for key, value in resolved.items() if isinstance(run[key], str)}
         write_json(folder / "run.json", {
             "configuration": configuration.id,
             "seed": seed,
             "fingerprint": "0",
-            "run": run | {"learning_rate": learning_rate, "coefficient": coefficient, "epochs": epochs},
+            "run": run,
             "outcome": {"status": "completed"} if diverged is None else {"status": "diverged", "step": diverged},
         })  # fmt: skip
-        length = len(next(iter(columns.values()))) if columns else epochs + 1
+        length = len(next(iter(columns.values()))) if columns else run["epochs"] + 1
         history = Table(folder / "history.csv", COLUMNS)
         timing = Table(folder / "timing.csv", TIMING_COLUMNS)
         for epoch in range(length):
@@ -47,12 +60,18 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """Makes a project in an empty working directory: scale, its outputs, and changes to single settings."""
+    """Makes a project in an empty working directory from its outputs and changes to single settings.
+
+    Settings are those of the demo scale, but train for EPOCHS epochs unless changed.
+    """
     monkeypatch.chdir(tmp_path)
 
-    def make(outputs: dict[str, Output], scale: str = "demo", **settings: dict) -> Project:
-        params = config.load(PARAMS, scale)
-        changed = {name: replace(params.settings[name], **values) for name, values in settings.items()}
-        return Project(replace(params, outputs=outputs, settings=params.settings | changed))
+    def make(outputs: dict[str, Output], **settings: dict) -> Project:
+        params = config.load(PARAMS, "demo")
+        changed = {
+            name: replace(setting, **{"epochs": EPOCHS} | settings.get(name, {}))
+            for name, setting in params.settings.items()
+        }
+        return Project(replace(params, outputs=outputs, settings=changed))
 
     return make

@@ -86,3 +86,12 @@ def test_seeds_trained_with_different_values_are_not_averaged(runs):
     made.run(configuration, 1, learning_rate=0.02)
     with pytest.raises(RecordError, match=r"seed1/run.json: differs from seed0 in learning_rate"):
         load(made.plan, [configuration])
+
+
+def test_runs_made_with_other_settings_are_refused(runs):
+    made, configuration, folder = runs
+    record = json.loads((folder / "run.json").read_text())
+    record["run"]["batch_size"] = 7
+    (folder / "run.json").write_text(json.dumps(record))
+    with pytest.raises(RecordError, match=r"seed0/run.json: differs from params.yaml in batch_size; train"):
+        load(made.plan, [configuration])

@@ -88,12 +88,12 @@ def test_a_value_at_the_edge_of_its_grid_is_marked(small):
     assert frame.loc[("test_accuracy", "fp"), "edge"] == "simplecnn_c10/fp = 0.03, the largest value tried"
     assert pd.isna(frame.loc[("test_accuracy", "baseline"), "edge"])
     assert "60.00 ± 0.00 (2)†" in md
-    assert "† Chosen at the edge of its grid: simplecnn_c10/fp = 0.03, the largest value tried." in md
+    assert "† Chosen at the edge of a grid: simplecnn_c10/fp = 0.03, the largest value tried." in md
     assert r"60.00 $\pm$ 0.00 (2)$^\dagger$" in tex
 
 
 def test_another_data_set_is_named_and_not_compared(small):
-    plan = small("table1", {"baseline": accuracy(0.7, 0.7)}, dataset="digits", epochs=3)
+    plan = small("table1", {"baseline": accuracy(0.7, 0.7)}, dataset="digits")
     frame, md, _ = read(plan, "table1")
     assert "Scale demo: 3 epochs." in md
     assert "In place of the paper's data, SimpleCNN/C10 use digits: not comparable with the paper's numbers." in md

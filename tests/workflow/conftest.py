@@ -35,9 +35,9 @@ class Project:
             raise AssertionError(f"{done.stdout}\n{done.stderr}\n{logs}")
         return done
 
-    def planned(self, *arguments: str) -> set[str]:
+    def planned(self, *targets: str) -> set[str]:
         """What a dry run would make: a job's name, followed by its wildcards' values."""
-        report = self.snakemake("--dry-run", "--quiet", "host", *arguments).stdout
+        report = self.snakemake("--dry-run", "--quiet", "host", "--", *targets).stdout
         jobs, name = set(), None
         for line in report.splitlines():
             words = line.strip().split(maxsplit=1)

@@ -1,7 +1,8 @@
 """The files of finished runs, read and checked."""
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from catfish.errors import RecordError
-from catfish.plan import Configuration, Plan
+from catfish.plan import Configuration, Plan, canonical
 from catfish.records import COLUMNS, TIMING_COLUMNS, read_json
 
 
@@ -69,23 +70,34 @@ def load(plan: Plan, configurations: Iterable[Configuration]) -> list[Case]:
 def load_case(plan: Plan, configuration: Configuration, seeds: Iterable[int]) -> Case:
     """A configuration with its runs of these seeds.
 
-    Raises RecordError as `load_run` does, for a run of another configuration or seed, and for runs that differ in
-    more than their seed (such as learning rates resolved by two different selections).
+    Raises RecordError as `load_run` does, for a run of another configuration or seed, for one made with other
+    settings than the plan's, and for runs that differ in more than their seed (such as learning rates resolved by two
+    different selections).
     """
     runs = []
     for seed in seeds:
         run = load_run(plan.run_folder(configuration, seed))
         if (run.record["configuration"], run.seed) != (configuration.id, seed):
-            raise RecordError(f"{run.folder / 'run.json'}: is seed {run.seed} of {run.record['configuration']!r}, not "
-                              f"seed {seed} of {configuration.id!r}; delete the folder and train again")
+            raise RecordError(
+                f"{run.folder / 'run.json'}: is seed {run.seed} of {run.record['configuration']!r}, not "
+                f"seed {seed} of {configuration.id!r}; delete the folder and train again"
+            )
+        planned = json.loads(canonical(asdict(plan.run(configuration, seed))))
+        symbols = [key for key in ("learning_rate", "coefficient") if isinstance(planned[key], str)]
+        _same(run, planned, "params.yaml", ignore=symbols)
         runs.append(run)
-    for run in runs[1:]:
-        differing = [key for key, value in run.record["run"].items()
-                     if key != "seed" and value != runs[0].record["run"].get(key)]
-        if differing:
-            raise RecordError(f"{run.folder / 'run.json'}: differs from {runs[0].folder.name} in "
-                              f"{', '.join(differing)}; train the configuration again")
+        _same(run, runs[0].record["run"], runs[0].folder.name, ignore=["seed"])
     return Case(configuration, tuple(runs))
+
+
+def _same(run: LoadedRun, expected: dict[str, Any], what: str, ignore: list[str]) -> None:
+    """RecordError if the run's resolved fields are not those expected by `what`."""
+    found = run.record["run"]
+    differing = [key for key, value in expected.items() if key not in ignore and found.get(key) != value]
+    if differing:
+        raise RecordError(
+            f"{run.folder / 'run.json'}: differs from {what} in {', '.join(differing)}; train the configuration again"
+        )
 
 
 def load_run(folder: Path) -> LoadedRun:

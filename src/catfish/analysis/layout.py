@@ -47,8 +47,16 @@ def latex(params: Params, name: str, frame: pd.DataFrame) -> str:
 def _tex(text: str) -> str:
     """Markdown text of this module as LaTeX."""
     text = re.sub(r"([%_&#])", r"\\\1", text)
-    for plain, tex in {"η*": r"$\eta^*$", "±": r"$\pm$", "−": "$-$", "–": "--", "†": r"$^\dagger$",
-                       "Tr(F)": r"$\mathrm{Tr}(\mathbf{F})$", r"GP\_x": "GP$_x$", r"GP\_r": "GP$_r$"}.items():
+    for plain, tex in {
+        "η*": r"$\eta^*$",
+        "±": r"$\pm$",
+        "−": "$-$",
+        "–": "--",
+        "†": r"$^\dagger$",
+        "Tr(F)": r"$\mathrm{Tr}(\mathbf{F})$",
+        r"GP\_x": "GP$_x$",
+        r"GP\_r": "GP$_r$",
+    }.items():
         text = text.replace(plain, tex)
     text = re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", text)
     return re.sub(r"(?<!\^)\*(.+?)(?<!\^)\*", r"\\emph{\1}", text)
@@ -120,17 +128,21 @@ def _signed(value: float) -> str:
 def _notes(params: Params, name: str, frame: pd.DataFrame) -> list[str]:
     """What the cells mean, the table's own notes, and which values diverged or lie at the edge of a grid."""
     best = TABLES[name].quantities[0].best
-    notes = ["Ours: mean ± sample standard deviation (number of runs). Bold: "
-             f"{'highest' if best == 'max' else 'lowest'} of the row."]
-    if TABLES[name].quantities [0].name == "test_accuracy":
+    notes = [
+        "Ours: mean ± sample standard deviation (number of runs). Bold: "
+        f"{'highest' if best == 'max' else 'lowest'} of the row."
+    ]
+    if TABLES[name].quantities[0].name == "test_accuracy":
         notes += _report_notes(params, name)
     notes += NOTES[name]
     for row in frame.drop_duplicates(["setting", "method"]).itertuples():
         if row.diverged:
-            notes.append(f"{row.label}, {labels.method(row.method)}: {row.outcomes}; {row.diverged} of "
-                         f"{row.diverged + row.n} runs left out of the mean.")
+            notes.append(
+                f"{row.label}, {labels.method(row.method)}: {row.outcomes}; {row.diverged} of "
+                f"{row.diverged + row.n} runs left out of the mean."
+            )
     edges = dict.fromkeys(edge for cell in frame["edge"] if cell for edge in cell.split("; "))
-    return notes + [f"† Chosen at the edge of its grid: {edge}." for edge in edges]
+    return notes + ([f"† Chosen at the edge of a grid: {'; '.join(edges)}."] if edges else [])
 
 
 def _report_notes(params: Params, name: str) -> list[str]:

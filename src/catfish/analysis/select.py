@@ -60,8 +60,10 @@ def _best(selection: Selection, cases: list[Case], scores: list[float | None]) -
         return selection.values[0]  # nothing to choose, so no validation images are needed
     grid, key = ", ".join(f"{value:g}" for value in selection.values), _params_key(selection)
     if any(not case.diverged for case in cases):
-        raise ResultError(f"{selection.id}: no run of the grid {grid} measured a validation accuracy; hold images out "
-                          f"(settings.{selection.setting}.validation) or leave one value in {key}")
+        raise ResultError(
+            f"{selection.id}: no run of the grid {grid} measured a validation accuracy; hold images out "
+            f"(settings.{selection.setting}.validation) or leave one value in {key}"
+        )
     raise ResultError(f"{selection.id}: every value of the grid {grid} diverged; widen {key} to smaller values")
 
 
