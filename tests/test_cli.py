@@ -87,7 +87,7 @@ def test_a_wrong_command_line_prints_the_usage(capsys, arguments):
         (["train", "simplecnn_c10"], ["no configuration 'simplecnn_c10'", "catfish plan"]),
         (["train", "simplecnn_c10/eta_star/lr-0.01"], ["split_n640_v300_noise0_seed0.npz: missing"]),
         (["train", "simplecnn_c10/baseline/lr-small"], ["select/simplecnn_c10/eta_star.json: missing"]),
-        (["render", "table9"], ["'table9'", "table1, table3"]),
+        (["render", "table9"], ["table9", "table1, table3"]),
         (["select", "eta_star"], ["no selection 'eta_star'", "catfish plan"]),
         (["select", "simplecnn_c10/eta_star"], ["run.json: missing"]),
     ],
