@@ -144,14 +144,15 @@ def test_the_checker_allows_what_is_allowed(tree, file, text):
     "modules",
     [
         "catfish.config, catfish.plan, catfish.records, catfish.typed, catfish.errors, catfish.files",
-        "catfish.analysis, catfish.analysis.select, catfish.analysis.tables, catfish.analysis.figures",
+        "catfish.analysis.collect, catfish.analysis.select, catfish.analysis.metrics",
+        "catfish.analysis.tables, catfish.analysis.figures",
         "catfish.datasets",
         "catfish.training.train",
         "catfish.cli",
     ],
 )
-def test_importing_loads_no_torch(modules):
-    code = f"import sys, {modules}\nprint([name for name in ('torch', 'torchvision') if name in sys.modules])"
+def test_importing_loads_neither_torch_nor_a_global_figure_state(modules):
+    code = f"import sys, {modules}\nprint([name for name in ('torch', 'torchvision', 'matplotlib.pyplot') if name in sys.modules])"
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.strip() == "[]"
