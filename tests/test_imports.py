@@ -152,7 +152,8 @@ def test_the_checker_allows_what_is_allowed(tree, file, text):
     ],
 )
 def test_importing_loads_neither_torch_nor_a_global_figure_state(modules):
-    code = f"import sys, {modules}\nprint([name for name in ('torch', 'torchvision', 'matplotlib.pyplot') if name in sys.modules])"
+    unwanted = ("torch", "torchvision", "matplotlib.pyplot")
+    code = f"import sys, {modules}\nprint([name for name in {unwanted} if name in sys.modules])"
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.strip() == "[]"
