@@ -56,6 +56,18 @@ class NotCalled(nn.Module):
         return self.outer(F.linear(x.flatten(1), self.inner.weight).relu())
 
 
+class Turned(nn.Module):
+    """A layer whose first dimension is not the batch, though it may be as long."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows, self.outer = nn.Linear(10, 7), nn.Linear(7, CLASSES)
+
+    def forward(self, x):
+        turned = self.rows(x.transpose(1, 2).flatten(2).transpose(0, 1)[[0, 1, 2, 3, 4, 5, 5]]).tanh()  # (7, B, 7)
+        return self.outer(turned.transpose(0, 1).square().sum(1))
+
+
 class Own(nn.Module):
     """A parameter of its own beside ordinary layers."""
 
@@ -90,37 +102,43 @@ def _frozen_bias() -> nn.Module:
 
 def _deep() -> nn.Module:
     """Both forms of the convolution's formula: many positions and few channels, then the reverse."""
-    many = nn.Conv2d(2, 3, 3, padding=1)  # 30 positions, 18 inputs, 3 outputs
-    few = nn.Conv2d(3, 20, 3, padding=1)  # 6 positions, 27 inputs, 20 outputs
-    return nn.Sequential(many, nn.ReLU(), nn.MaxPool2d(2), few, nn.Tanh(), nn.Flatten(), nn.Linear(120, CLASSES))
+    many = nn.Conv2d(2, 3, 3, padding=1)  # 30 positions
+    few = nn.Conv2d(3, 20, 3, padding=1)  # 6 positions
+    deep = nn.Conv2d(20, 30, 3, padding=1)
+    return nn.Sequential(
+        many, nn.ReLU(), nn.MaxPool2d(2), few, nn.Tanh(), deep, nn.ReLU(), nn.Flatten(), nn.Linear(180, CLASSES)
+    )
 
 
 FAST = {  # networks that need no gradients of single examples
     "plain": lambda: _conv(2, 3, 3, positions=12),
     "deep": _deep,
     "strides and dilation": lambda: _conv(2, 3, (3, 2), stride=(2, 1), dilation=(1, 2), padding=(1, 2), positions=21),
+    "large strides": lambda: _conv(2, 30, 3, stride=(3, 2), padding=1, positions=6),
     "no bias": lambda: nn.Sequential(
         nn.Conv2d(2, 3, 3, bias=False), nn.Tanh(), nn.Flatten(), nn.Linear(36, CLASSES, bias=False)
     ),
-    "one layer frozen": _frozen_layer,
-}
-GENERIC = {
     "groups": lambda: _conv(2, 4, 3, groups=2, positions=12),
-    "same padding": lambda: _conv(2, 3, 3, padding="same", positions=30),
+    "same padding": lambda: _conv(2, 3, (4, 3), padding="same", positions=30),
     "circular padding": lambda: _conv(2, 3, 3, padding=1, padding_mode="circular", positions=30),
-    "transposed": lambda: nn.Sequential(
-        nn.ConvTranspose2d(2, 3, 2, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(360, CLASSES)
-    ),
     "batch norm": lambda: _normalised(nn.BatchNorm2d(6)),
     "group norm": lambda: _normalised(nn.GroupNorm(2, 6)),
     "layer norm": lambda: _normalised(nn.LayerNorm([6, 4, 3])),
-    "weight norm": lambda: nn.Sequential(nn.Flatten(), parametrizations.weight_norm(nn.Linear(60, CLASSES))),
+    "layer norm of rows": lambda: nn.Sequential(nn.LayerNorm(5), nn.Tanh(), nn.Flatten(), nn.Linear(60, CLASSES)),
+    "short sequences": Sequences,
+    "one layer frozen": _frozen_layer,
     "one bias frozen": _frozen_bias,
+}
+GENERIC = {
+    "transposed": lambda: nn.Sequential(
+        nn.ConvTranspose2d(2, 3, 2, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(360, CLASSES)
+    ),
+    "weight norm": lambda: nn.Sequential(nn.Flatten(), parametrizations.weight_norm(nn.Linear(60, CLASSES))),
     "used twice": Shared,
     "tied weights": Tied,
-    "sequences": Sequences,
     "not called": NotCalled,
     "a parameter of its own": Own,
+    "turned": Turned,
 }
 
 

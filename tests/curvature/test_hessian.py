@@ -51,7 +51,7 @@ def test_many_probes_converge_to_the_trace(case):
     trace, error = hessian_trace(model, x, y, probes, torch.Generator().manual_seed(0))
     assert error == pytest.approx(2**0.5 * exact.norm().item() / probes**0.5, rel=0.15)
     assert abs(trace - exact.trace().item()) < 3.5 * error
-    assert error < 0.1 * exact.trace().item()
+    assert error < 0.15 * exact.trace().item()
 
 
 def test_frozen_parameters_are_no_part_of_the_trace(batch):

@@ -1,110 +1,165 @@
 """Norms of the gradients of single examples, without a backward pass for each.
 
-For a layer that maps a_i to W a_i, the gradient of example i is an outer product of its input and of the loss's
-gradient at its output, so its norm follows from one batched backward pass (Goodfellow 2015; for convolutions
-Rochette et al. 2019). Models with any other parametrised layer take the generic path, which is as exact.
+One forward pass records what every layer took, one backward pass what arrived at its output; `layers` makes norms of
+it. Parameters outside such layers (bare ones, shared or reparametrised weights, rarer layers) go through vectorised
+differentiation, which is as exact.
 """
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, get_gradient_edge
-from torch.nn import functional as F
+from torch.autograd.graph import get_gradient_edge
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from catfish.curvature import layers
 from catfish.curvature.evaluation import evaluation_mode, require_examples
 
 _CHUNK_BYTES = 2**29  # memory for gradients held at once on the generic path
 
 
-def per_example_gradient_norms(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """||g(x_i, y_i)|| for every example, over the trained parameters; x (B, ...), y (B,) -> (B,).
+def per_example_gradient_norms(
+    model: nn.Module, x: Tensor, y: Tensor, per_layer: bool = False
+) -> Tensor | dict[str, Tensor]:
+    """||g(x_i, y_i)|| for every example, over the trained parameters; x (B, ...), y (B,) class numbers -> (B,).
 
-    g(x, y) is the gradient of the cross-entropy of one example. Evaluation mode; exact up to rounding for every
-    model whose output for an example depends on that example alone, and whose Linear and Conv2d layers, if it has no
-    other layers with parameters, are used by calling them. Raises ValueError for an empty batch.
+    g(x, y) is the gradient of the cross-entropy of one example. With `per_layer` a norm for every module with trained
+    parameters of its own, by its name ("" for the model itself); their squares add up to the whole one's square.
+    Evaluation mode; exact up to rounding for every model whose output for an example depends on that example alone.
+    Costs about one forward and one backward pass. Raises ValueError for an empty batch, and for batch norm without
+    running statistics, where no example has a gradient of its own.
     """
     require_examples(x, "per_example_gradient_norms")
     with evaluation_mode(model):
-        layers = _supported_layers(model)
-        norms = None if layers is None else _layerwise(model, layers, x, y)
-        return _generic(model, x, y) if norms is None else norms
+        tape = Tape(model, x)
+        squares = tape.squares(residuals(tape.logits, y))
+    if per_layer:
+        return {name: total.sqrt() for name, total in by_layer(squares).items()}
+    return total(squares).sqrt()
 
 
-def _supported_layers(model: nn.Module) -> list[nn.Module] | None:
-    """The modules that hold trained parameters, if each is of a kind that `_squared` knows."""
-    layers = []
+def residuals(logits: Tensor, y: Tensor) -> Tensor:
+    """The gradient of each example's cross-entropy at its logits, softmax(z) - onehot(y); (B, K)."""
+    values = logits.detach().to(torch.promote_types(logits.dtype, torch.float32)).softmax(1)
+    return values.scatter_add(1, y[:, None], -torch.ones_like(values[:, :1])).to(logits.dtype)
+
+
+def total(squares: dict[str, Tensor]) -> Tensor:
+    """The sum over parameters, (B,)."""
+    return torch.stack(list(squares.values())).sum(0)
+
+
+def by_layer(squares: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The sums over the parameters of each module, in the order of the model."""
+    found: dict[str, Tensor] = {}
+    for name, value in squares.items():
+        layer = name.rpartition(".")[0]
+        found[layer] = found[layer] + value if layer in found else value
+    return found
+
+
+class Tape:
+    """A forward pass in evaluation mode, from which squared norms of per-example gradients can be taken repeatedly.
+
+    logits (B, K). To be used inside `evaluation_mode`.
+    """
+
+    def __init__(self, model: nn.Module, x: Tensor):
+        _refuse_mixing(model)
+        self._model, self._x = model, x
+        candidates = _candidates(model)
+        self.logits, calls = _recorded(model, candidates, x)
+        few = x[:1] if len(x) != 1 else torch.cat([x, x])
+        with torch.no_grad():  # shows whether a layer's first dimension counts the examples
+            _, probed = _recorded(model, candidates, few)
+        self._calls = {
+            name: found[0]
+            for name, found in calls.items()
+            if len(found) == 1
+            and len(probed[name]) == 1
+            and (len(found[0][1]), len(probed[name][0][1])) == (len(x), len(few))
+            and layers.takes(candidates[name], found[0][1])
+            and found[0][1]._version == found[0][2]  # not overwritten since
+        }
+        served = {
+            f"{name}.{own}" if name else own for name in self._calls for own, _ in candidates[name].named_parameters()
+        }
+        self._trained = [name for name, p in model.named_parameters() if p.requires_grad]
+        self._rest = [name for name in self._trained if name not in served]
+
+    def squares(self, cotangents: Tensor, again: bool = False) -> dict[str, Tensor]:
+        """||J_i^T c_i||^2 for each trained parameter's name and each example, (B,); cotangents c (B, K).
+
+        J_i is the Jacobian of example i's logits. `again`: keep the pass for another call.
+        """
+        edges = [edge for _, _, _, edge in self._calls.values()]
+        found: dict[str, Tensor] = {}
+        if edges:
+            gradients = torch.autograd.grad(
+                self.logits, edges, cotangents, retain_graph=again, allow_unused=True, materialize_grads=True
+            )
+            for (name, (layer, a, _, _)), g in zip(self._calls.items(), gradients):
+                for own, value in layers.squares(layer, a, g).items():
+                    found[f"{name}.{own}" if name else own] = value
+        if self._rest:
+            found |= _generic(self._model, self._rest, self._x, cotangents)
+        return {name: found[name] for name in self._trained}
+
+
+def _refuse_mixing(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        if isinstance(module, _BatchNorm) and module.running_mean is None:
+            raise ValueError(
+                f"{name or type(module).__name__}: batch norm without running statistics mixes the examples of a "
+                "batch, so none has a gradient of its own; use track_running_stats=True"
+            )
+
+
+def _candidates(model: nn.Module) -> dict[str, nn.Module]:
+    """The modules with trained parameters that they share with no other, if `layers` knows their kind."""
+    owners: dict[int, int] = {}
     for module in model.modules():
-        if not any(p.requires_grad for p in module.parameters(recurse=False)):
-            continue
-        plain = type(module) is nn.Linear or (
-            type(module) is nn.Conv2d
-            and module.groups == 1
-            and module.padding_mode == "zeros"
-            and not isinstance(module.padding, str)
-        )
-        own = dict(module.named_parameters(recurse=False))  # others than these two if the weight is reparametrised
-        if not plain or not own.keys() <= {"weight", "bias"} or not all(p.requires_grad for p in own.values()):
-            return None
-        layers.append(module)
-    parameters = [p for layer in layers for p in layer.parameters(recurse=False)]
-    shared = len({id(p) for p in parameters}) != len(parameters)
-    return None if shared else layers
+        for p in module.parameters(recurse=False):
+            owners[id(p)] = owners.get(id(p), 0) + 1
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if layers.is_known(module)
+        and any(p.requires_grad for p in module.parameters())
+        and all(owners[id(p)] == 1 for p in module.parameters())
+    }
 
 
-def _layerwise(model: nn.Module, layers: list[nn.Module], x: Tensor, y: Tensor) -> Tensor | None:
-    calls: list[tuple[nn.Module, Tensor, GradientEdge]] = []
+def _recorded(model: nn.Module, candidates: dict[str, nn.Module], x: Tensor):
+    """The logits, and for each candidate its calls: (layer, input, the input's version, edge of the output)."""
+    calls: dict[str, list] = {name: [] for name in candidates}
 
-    def record(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        # The edge stays that of the layer's output when a ReLU then overwrites the tensor in place.
-        calls.append((layer, inputs[0].detach(), get_gradient_edge(output)))
+    def remember(name: str):
+        def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            # The edge stays that of the layer's output when a ReLU then overwrites the tensor in place.
+            a = inputs[0].detach() if inputs else x.new_empty(0)  # called by keyword: not served
+            calls[name].append((layer, a, a._version, get_gradient_edge(output) if output.requires_grad else None))
 
-    hooks = [layer.register_forward_hook(record) for layer in layers]
+        return hook
+
+    hooks = [layer.register_forward_hook(remember(name)) for name, layer in candidates.items()]
     try:
-        logits = model(x)
+        return model(x), calls
     finally:
         for hook in hooks:
             hook.remove()
-    once = sorted(id(m) for m, _, _ in calls) == sorted(map(id, layers))
-    rows = all(len(a) == len(x) and a.dim() == (2 if isinstance(m, nn.Linear) else 4) for m, a, _ in calls)
-    if not once or not rows:
-        return None  # used twice or on sequences: contributions are added before the norm; or not called, but used
-    loss = F.cross_entropy(logits, y, reduction="sum")
-    gradients = torch.autograd.grad(loss, [output for _, _, output in calls])
-    squares = [_squared(m, a, g) for (m, a, _), g in zip(calls, gradients)]
-    return torch.stack(squares).sum(0).sqrt()
 
 
-def _squared(layer: nn.Module, a: Tensor, g: Tensor) -> Tensor:
-    """Squared norms (B,) of a layer's per-example gradients, from its input a and the loss's gradient g at its output.
+def _generic(model: nn.Module, names: list[str], x: Tensor, cotangents: Tensor) -> dict[str, Tensor]:
+    """The same squares from explicit per-example gradients of the named parameters, a chunk of examples at a time."""
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+    chosen = {name: parameters.pop(name) for name in names}
+    fixed = parameters | {name: b.detach() for name, b in model.named_buffers()}
 
-    a, g: (B, features) of a Linear, (B, channels, height, width) of a Conv2d.
-    """
-    if isinstance(layer, nn.Linear):
-        return a.square().sum(1) * g.square().sum(1) + (0 if layer.bias is None else g.square().sum(1))
-    g = g.flatten(2)  # (B, O, L), L output positions
-    patches = F.unfold(a, layer.kernel_size, layer.dilation, layer.padding, layer.stride)  # (B, C*k*k, L)
-    inputs, outputs, positions = patches.shape[1], g.shape[1], g.shape[2]
-    if positions * (inputs + outputs) < inputs * outputs:  # ||G U^T||^2 = <G^T G, U^T U>, the smaller product
-        squares = (torch.bmm(patches.mT, patches) * torch.bmm(g.mT, g)).sum((1, 2))
-        squares = squares.clamp_min(0)  # a sum of signed terms may round below zero
-    else:
-        squares = torch.bmm(g, patches.mT).square().sum((1, 2))
-    return squares + (0 if layer.bias is None else g.sum(2).square().sum(1))
+    def product(some: dict[str, Tensor], one: Tensor, cotangent: Tensor) -> Tensor:
+        return (torch.func.functional_call(model, (some, fixed), (one[None],))[0] * cotangent).sum()
 
+    def norms(one: Tensor, cotangent: Tensor) -> dict[str, Tensor]:
+        return {name: g.square().sum() for name, g in torch.func.grad(product)(chosen, one, cotangent).items()}
 
-def _generic(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """Explicit per-example gradients by vectorised differentiation, a chunk of examples at a time."""
-    trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
-    fixed = {name: p.detach() for name, p in model.named_parameters() if not p.requires_grad}
-    fixed |= {name: b.detach() for name, b in model.named_buffers()}
-
-    def loss(parameters: dict[str, Tensor], one: Tensor, label: Tensor) -> Tensor:
-        logits = torch.func.functional_call(model, (parameters, fixed), (one[None],))
-        return F.cross_entropy(logits, label[None])
-
-    def norm(one: Tensor, label: Tensor) -> Tensor:
-        gradients = torch.func.grad(loss)(trained, one, label)
-        return torch.stack([g.square().sum() for g in gradients.values()]).sum().sqrt()
-
-    bytes_each = sum(p.numel() * p.element_size() for p in trained.values())
+    bytes_each = sum(p.numel() * p.element_size() for p in chosen.values())
     chunk = max(1, _CHUNK_BYTES // max(1, bytes_each))
-    return torch.func.vmap(norm, chunk_size=chunk, randomness="error")(x, y)
+    return torch.func.vmap(norms, chunk_size=chunk, randomness="error")(x, cotangents)
