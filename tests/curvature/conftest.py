@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call, hessian
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
@@ -177,6 +178,21 @@ def exact_trace(model: nn.Module, x: torch.Tensor) -> float:
         total += (probabilities[:, label] * squares).mean().item()
     model.train()
     return total
+
+
+def dense_hessian(model, x, y):
+    """(P, P) in evaluation mode."""
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+    sizes = [p.numel() for p in parameters.values()]
+
+    def loss(vector):
+        pieces = [part.view_as(p) for part, p in zip(vector.split(sizes), parameters.values())]
+        return F.cross_entropy(functional_call(model, dict(zip(parameters, pieces)), (x,)), y)
+
+    model.eval()
+    matrix = hessian(loss)(torch.cat([p.flatten() for p in parameters.values()]))
+    model.train()
+    return matrix
 
 
 @pytest.fixture

@@ -4,9 +4,12 @@ import pytest
 import torch
 
 from catfish.curvature import (
+    fisher_eigenvalues,
     fisher_trace,
     fisher_trace_minibatch,
+    gradient_covariance,
     gradient_norm,
+    hessian_eigenvalues,
     hessian_trace,
     per_example_gradient_norms,
 )
@@ -20,10 +23,17 @@ def generator():
 
 MEASUREMENTS = {
     "per_example_gradient_norms": lambda model, x, y: per_example_gradient_norms(model, x, y).sum().item(),
-    "fisher_trace": lambda model, x, y: fisher_trace(model, x, generator()),
+    "fisher_trace": lambda model, x, y: fisher_trace(model, x, generator=generator()),
     "fisher_trace_minibatch": lambda model, x, y: fisher_trace_minibatch(model, x, generator()),
     "gradient_norm": gradient_norm,
     "hessian_trace": lambda model, x, y: hessian_trace(model, x, y, 2, generator())[0],
+    "hessian_eigenvalues": lambda model, x, y: hessian_eigenvalues(
+        model, x, y, tolerance=0.1, generator=generator()
+    ).values.item(),
+    "fisher_eigenvalues": lambda model, x, y: fisher_eigenvalues(
+        model, x, tolerance=0.1, generator=generator()
+    ).values.item(),
+    "gradient_covariance": lambda model, x, y: gradient_covariance(model, x, y).trace,
 }
 
 

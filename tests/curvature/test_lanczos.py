@@ -67,7 +67,7 @@ def dense(request):
 
 
 @pytest.mark.parametrize("which", ["largest", "smallest", "both"])
-@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("count", [1, 2, 4])
 def test_values_are_the_outermost_of_the_matrix(dense, count, which):
     count = min(count, len(dense))
     expected = exact(dense, count, which)

@@ -47,9 +47,9 @@ def gradient_covariance(
 ) -> GradientCovariance:
     """K = 1/n sum_i (g_i - g)(g_i - g)^T, g_i the mean gradient of the i-th `group` consecutive examples, g their mean.
 
-    Jastrzebski et al. 2020, "The Break-Even Point on Optimization Trajectories of Deep Neural Networks", section 2
-    (there group=128, n=25). x (B, ...), y (B,) class numbers, n = B / group; blocks of them are moved to the model's
-    device. Gradients of the cross-entropy over the trained parameters, evaluation mode.
+    Jastrzebski et al. 2020, "The Break-Even Point on Optimization Trajectories of Deep Neural Networks", whose groups
+    are mini-batches. x (B, ...), y (B,) class numbers, n = B / group; blocks of them are moved to the model's device.
+    Gradients of the cross-entropy over the trained parameters, evaluation mode.
 
     K shares its non-zero eigenvalues, at most n - 1, with the centred Gram matrix (n, n) of the gradients, here in
     float64. Zero is what rounding alone can make of it: up to n eps64 lambda_K^1 + (8 eps G)^2, where eps is the

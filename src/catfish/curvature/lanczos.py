@@ -61,7 +61,7 @@ def lanczos(
 
     An eigenvalue that is repeated, or in a cluster narrower than the tolerance, can be reported once although it
     counts several times: a Krylov space holds one vector of each eigenspace. Where the space closes before it has
-    to be compressed, because A has few distinct eigenvalues, further random vectors are tried until one changes nothing.
+    to be compressed, because A has few distinct eigenvalues, further random vectors follow until one changes nothing.
 
     Raises ValueError for a start that is no vector, not of these dtypes, zero or not finite; a count not in 1..P; an
     unknown end; a tolerance that is not positive; fewer steps than values; too little memory to restart.

@@ -11,40 +11,39 @@ from torch.autograd.graph import get_gradient_edge
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from catfish.curvature import layers
-from catfish.curvature.evaluation import evaluation_mode, require_examples
+from catfish.curvature.data import Source, labelled
+from catfish.curvature.evaluation import evaluation_mode
 
 _CHUNK_BYTES = 2**29  # memory for gradients held at once on the generic path
 
 
 def per_example_gradient_norms(
-    model: nn.Module, x: Tensor, y: Tensor, per_layer: bool = False
+    model: nn.Module, x: Source, y: Tensor | None = None, per_layer: bool = False
 ) -> Tensor | dict[str, Tensor]:
     """||g(x_i, y_i)|| for every example, over the trained parameters; x (B, ...), y (B,) class numbers -> (B,).
 
-    g(x, y) is the gradient of the cross-entropy of one example. With `per_layer` a norm for every module with trained
-    parameters of its own, by its name ("" for the model itself); their squares add up to the whole one's square.
-    Evaluation mode; exact up to rounding for every model whose output for an example depends on that example alone.
-    Costs about one forward and one backward pass. Raises ValueError for an empty batch, and for batch norm without
-    running statistics, where no example has a gradient of its own.
+    g(x, y) is the gradient of the cross-entropy of one example. x may be an iterable of batches (x, y) instead. With
+    `per_layer` a norm for every module with trained parameters of its own, by its name ("" for the model itself);
+    their squares add up to the whole one's square. Evaluation mode; exact up to rounding for every model whose output
+    for an example depends on that example alone. Costs about one forward and one backward pass. Raises ValueError for
+    no examples or labels, and for batch norm without running statistics, where no example has a gradient of its own.
     """
-    require_examples(x, "per_example_gradient_norms")
+    parts: dict[str, list[Tensor]] = {}
     with evaluation_mode(model):
-        tape = Tape(model, x)
-        squares = tape.squares(residuals(tape.logits, y))
+        for inputs, labels in labelled(model, x, y, "per_example_gradient_norms"):
+            tape = Tape(model, inputs)
+            for name, squares in by_layer(tape.squares(residuals(tape.logits, labels))).items():
+                parts.setdefault(name, []).append(squares)
+    found = {name: torch.cat(squares) for name, squares in parts.items()}
     if per_layer:
-        return {name: total.sqrt() for name, total in by_layer(squares).items()}
-    return total(squares).sqrt()
+        return {name: squares.sqrt() for name, squares in found.items()}
+    return torch.stack(list(found.values())).sum(0).sqrt()
 
 
 def residuals(logits: Tensor, y: Tensor) -> Tensor:
     """The gradient of each example's cross-entropy at its logits, softmax(z) - onehot(y); (B, K)."""
     values = logits.detach().to(torch.promote_types(logits.dtype, torch.float32)).softmax(1)
     return values.scatter_add(1, y[:, None], -torch.ones_like(values[:, :1])).to(logits.dtype)
-
-
-def total(squares: dict[str, Tensor]) -> Tensor:
-    """The sum over parameters, (B,)."""
-    return torch.stack(list(squares.values())).sum(0)
 
 
 def by_layer(squares: dict[str, Tensor]) -> dict[str, Tensor]:

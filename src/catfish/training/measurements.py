@@ -69,7 +69,7 @@ def gradients(run: Run, model: nn.Module, data: Data, epoch: int) -> Iterator[Me
     labels = generator(data.train.labels.device, run.seed, "measured labels", epoch)
     examples = _draw(data.train, count, draw)
     x = data.pixels(examples.images)
-    yield "fisher_trace", fisher_trace(model, x, labels)
+    yield "fisher_trace", fisher_trace(model, x, generator=labels)
     yield "fisher_trace_minibatch", fisher_trace_minibatch(model, x, labels)
     yield "gradient_norm", gradient_norm(model, x, examples.labels)
     if not data.train.noisy.any():

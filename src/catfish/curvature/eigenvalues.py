@@ -1,0 +1,60 @@
+"""The outermost eigenvalues of the loss's Hessian and of the Fisher information matrix, by Lanczos."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from catfish.curvature.data import Source
+from catfish.curvature.evaluation import evaluation_mode
+from catfish.curvature.lanczos import Eigenpairs, lanczos
+from catfish.curvature.products import FisherProduct, HessianProduct
+
+
+def hessian_eigenvalues(
+    model: nn.Module,
+    x: Source,
+    y: Tensor | None = None,
+    count: int = 1,
+    which: Literal["largest", "smallest", "both"] = "largest",
+    tolerance: float = 1e-3,
+    max_steps: int = 300,
+    generator: torch.Generator | None = None,
+    vectors: bool = False,
+) -> Eigenpairs:
+    """The `count` largest or smallest eigenvalues, by sign and not by magnitude, of the mean cross-entropy's Hessian.
+
+    x (B, ...), y (B,), or batches of pairs. The result's `values` (k,) descend; `residuals` bound the error of each:
+    within residuals[i] of values[i] lies an eigenvalue. Ends when all residuals are at most `tolerance` times the
+    largest magnitude; if `max_steps` products do not suffice, `converged` is False and a RuntimeWarning says so. An
+    eigenvalue's own error is about its residual's square over the gap to the next, so far smaller where it stands
+    alone. Repeated eigenvalues: see `lanczos`.
+
+    Costs `steps` + k products with H, about two forward and backward passes each (three for several batches), and
+    `steps` vectors of the parameters' size. `generator` on the model's device gives the start; None takes torch's
+    global one. Evaluation mode. Raises ValueError for no examples, for data that can be read only once, and as
+    `lanczos` does.
+    """
+    with evaluation_mode(model):
+        product = HessianProduct(model, x, y, "hessian_eigenvalues")
+        return lanczos(product, product.random(generator), count, which, tolerance, max_steps, vectors=vectors)
+
+
+def fisher_eigenvalues(
+    model: nn.Module,
+    x: Source,
+    count: int = 1,
+    tolerance: float = 1e-3,
+    max_steps: int = 300,
+    generator: torch.Generator | None = None,
+    vectors: bool = False,
+) -> Eigenpairs:
+    """The `count` largest eigenvalues of F (eq. 1), with the expectation over all classes taken exactly.
+
+    x (B, ...), or batches of them. F is also the Gauss-Newton matrix of the cross-entropy; its rank is at most
+    B (K - 1), and all else is zero. Costs `steps` + k products with F, about one and a half forward and backward
+    passes each. The rest is as for `hessian_eigenvalues`.
+    """
+    with evaluation_mode(model):
+        product = FisherProduct(model, x, None, "fisher_eigenvalues")
+        return lanczos(product, product.random(generator), count, "largest", tolerance, max_steps, vectors=vectors)

@@ -1,0 +1,104 @@
+"""Products of curvature matrices with vectors, without the matrices; to be used inside `evaluation_mode`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from catfish.curvature.convolution import TwiceDifferentiable
+from catfish.curvature.data import Source, again, batches, labelled
+from catfish.gradients import loss_gradient, trainable
+
+Batch = tuple[Tensor, Tensor | None]
+
+
+class Product(ABC):
+    """v -> A v for a matrix A that is a mean over examples; v, A v: (P,) over the trained parameters."""
+
+    def __init__(self, model: nn.Module, x: Source, y: Tensor | None, name: str):
+        again(x, name)
+        self.model, self.parameters = model, trainable(model)
+        self.size = sum(p.numel() for p in self.parameters)
+        self._data = (x, y, name)
+        self._graph = None  # of the only batch, made once and kept; several batches make theirs for every product
+        if isinstance(x, Tensor):
+            ((inputs, labels),) = self.batches(*self._data)
+            self._graph = self.graph(inputs, labels)
+
+    @abstractmethod
+    def batches(self, x: Source, y: Tensor | None, name: str) -> Iterable[Batch]:
+        """The data, checked."""
+
+    @abstractmethod
+    def graph(self, inputs: Tensor, labels: Tensor | None) -> Any:
+        """What all products with one batch share."""
+
+    @abstractmethod
+    def product(self, graph: Any, pieces: list[Tensor]) -> list[Tensor]:
+        """A v on one batch, v and A v as tensors of the parameters' shapes."""
+
+    def __call__(self, vector: Tensor) -> Tensor:
+        parts = vector.split([p.numel() for p in self.parameters])
+        pieces = [part.view_as(p) for part, p in zip(parts, self.parameters)]
+        if self._graph is not None:
+            return _flat(self.product(self._graph, pieces))
+        total, count = torch.zeros_like(vector), 0
+        for inputs, labels in self.batches(*self._data):
+            total += len(inputs) * _flat(self.product(self.graph(inputs, labels), pieces))
+            count += len(inputs)
+        return total / count
+
+    def random(self, generator: torch.Generator | None, distribution: str = "gaussian") -> Tensor:
+        """A random vector (P,) of independent entries with mean zero and variance one, of the parameters' type."""
+        vector = torch.empty(self.size, device=self.parameters[0].device, dtype=self.parameters[0].dtype)
+        if distribution == "gaussian":
+            return vector.normal_(generator=generator)
+        return vector.bernoulli_(0.5, generator=generator).mul_(2).sub_(1)
+
+
+def _flat(tensors: list[Tensor]) -> Tensor:
+    return torch.cat([tensor.flatten() for tensor in tensors])
+
+
+class HessianProduct(Product):
+    """H of the mean cross-entropy. One product costs about two forward and backward passes, with batches three."""
+
+    def batches(self, x: Source, y: Tensor | None, name: str) -> Iterable[Batch]:
+        return labelled(self.model, x, y, name)
+
+    def graph(self, inputs: Tensor, labels: Tensor) -> list[Tensor]:
+        with TwiceDifferentiable():
+            return loss_gradient(self.model(inputs), labels, self.parameters, differentiable=True)
+
+    def product(self, graph: list[Tensor], pieces: list[Tensor]) -> list[Tensor]:
+        dependent = [(g, v) for g, v in zip(graph, pieces) if g.requires_grad]
+        outputs, vectors = zip(*dependent)
+        return list(torch.autograd.grad(outputs, self.parameters, vectors, retain_graph=True, materialize_grads=True))
+
+
+class FisherProduct(Product):
+    """F = 1/B sum_i J_i^T (diag(p_i) - p_i p_i^T) J_i, J_i the Jacobian of example i's logits, p_i its softmax.
+
+    The expectation over all classes, exactly. One product costs about one and a half forward and backward passes.
+    """
+
+    def batches(self, x: Source, y: Tensor | None, name: str) -> Iterable[Batch]:
+        return batches(self.model, x, y, name)
+
+    def graph(self, inputs: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """The logits z, a variable w (B, K), and J^T w, which is linear in w: its derivative along w is J."""
+        with TwiceDifferentiable():
+            logits = self.model(inputs)
+            w = torch.zeros_like(logits, requires_grad=True)
+            transposed = torch.autograd.grad(logits, self.parameters, w, create_graph=True, materialize_grads=True)
+        return logits, w, list(transposed)
+
+    def product(self, graph: tuple[Tensor, Tensor, list[Tensor]], pieces: list[Tensor]) -> list[Tensor]:
+        logits, w, transposed = graph
+        outputs, vectors = zip(*((t, v) for t, v in zip(transposed, pieces) if t.requires_grad))
+        (along,) = torch.autograd.grad(outputs, w, vectors, retain_graph=True)  # J v, (B, K)
+        p = logits.detach().softmax(1)
+        weighted = p * (along - (p * along).sum(1, keepdim=True)) / len(p)
+        return list(torch.autograd.grad(logits, self.parameters, weighted, retain_graph=True, materialize_grads=True))

@@ -1,0 +1,96 @@
+"""Eigenvalues of the Hessian and of the Fisher matrix against the explicit matrices."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from catfish.curvature import fisher_eigenvalues, fisher_trace, hessian_eigenvalues
+from catfish.curvature.evaluation import evaluation_mode
+from catfish.curvature.products import FisherProduct
+
+from .conftest import CLASSES, dense_hessian, network, single_gradients
+
+NETWORKS = ["strides and dilation", "batch norm", "tied weights"]
+
+
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+def dense_fisher(model, x):
+    """(P, P): the sum over classes of p(k | x) g(x, k) g(x, k)^T, averaged over the examples."""
+    model.eval()
+    probabilities = model(x).softmax(1).detach()
+    matrix = 0
+    for label in range(CLASSES):
+        g = single_gradients(model, x, torch.full((len(x),), label))
+        matrix = matrix + (g.mT * probabilities[:, label]) @ g / len(x)
+    return matrix
+
+
+@pytest.mark.parametrize("name", NETWORKS[:2])
+@pytest.mark.parametrize("which", ["largest", "smallest", "both"])
+def test_the_hessians_outermost_eigenvalues_with_their_signs(name, which, batch):
+    model = network(name)
+    exact = torch.linalg.eigvalsh(dense_hessian(model, *batch)).flip(0)
+    assert exact[0] > 0 > exact[-1]
+    wanted = {"largest": exact[:3], "smallest": exact[-3:], "both": torch.cat([exact[:3], exact[-3:]])}[which]
+    found = hessian_eigenvalues(model, *batch, count=3, which=which, tolerance=1e-8, generator=generator())
+    assert found.converged
+    assert_close(found.values, wanted, rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize("name", NETWORKS[:2])
+def test_vectors_belong_to_their_values(name, batch):
+    model = network(name)
+    exact = dense_hessian(model, *batch)
+    found = hessian_eigenvalues(model, *batch, count=2, tolerance=1e-6, generator=generator(), vectors=True)
+    assert_close(
+        found.vectors @ exact, found.values[:, None] * found.vectors, rtol=0, atol=1e-5 * found.values[0].item()
+    )
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_products_with_the_fisher_matrix(name, batch):
+    model, x = network(name), batch[0]
+    exact = dense_fisher(model, x)
+    vector = torch.randn(len(exact), dtype=torch.float64, generator=generator())
+    for data in (x, [x[:3], x[3:]]):
+        with evaluation_mode(model):
+            product = FisherProduct(model, data, None, "test")
+            for _ in range(2):
+                assert_close(product(vector), exact @ vector, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_fisher_matrixs_largest_eigenvalues(name, batch):
+    model, x = network(name), batch[0]
+    exact = torch.linalg.eigvalsh(dense_fisher(model, x)).flip(0)
+    found = fisher_eigenvalues(model, x, count=4, tolerance=1e-8, generator=generator())
+    assert_close(found.values, exact[:4], rtol=1e-7, atol=0)
+
+
+def test_all_of_the_fisher_matrixs_eigenvalues_add_up_to_its_trace(batch):
+    """Its rank is 7 (4 - 1)."""
+    model, x = network("batch norm"), batch[0]
+    found = fisher_eigenvalues(model, x, count=22, tolerance=1e-9, generator=generator())
+    assert found.values.sum().item() == pytest.approx(fisher_trace(model, x, labels="expected"), rel=1e-8)
+    assert found.values[21].abs() < 1e-9 * found.values[0] < 1e-3 * found.values[20] * 1e6
+
+
+def test_batches_give_what_all_examples_together_give(batch):
+    model, (x, y) = network("batch norm"), batch
+    whole = hessian_eigenvalues(model, x, y, 2, tolerance=1e-8, generator=generator())
+    parts = hessian_eigenvalues(model, [(x[:2], y[:2]), (x[2:], y[2:])], None, 2, tolerance=1e-8, generator=generator())
+    assert_close(parts.values, whole.values, rtol=1e-7, atol=0)
+
+
+def test_too_few_steps_are_said(batch):
+    with pytest.warns(RuntimeWarning, match="after 4 steps"):
+        found = hessian_eigenvalues(network("batch norm"), *batch, tolerance=1e-9, max_steps=4, generator=generator())
+    assert not found.converged and found.residuals.max() > 0
+
+
+def test_the_same_generator_gives_the_same_numbers(batch):
+    first, second = (hessian_eigenvalues(network("batch norm"), *batch, generator=generator()) for _ in range(2))
+    assert torch.equal(first.values, second.values) and first.steps == second.steps
