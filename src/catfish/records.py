@@ -34,7 +34,7 @@ COLUMNS = (
     "hessian_trace",  # Tr(H)
     "hessian_trace_error",  # its standard error over the probes
 )
-TIMING_COLUMNS = ("epoch", "train_seconds", "measure_seconds")
+TIMING_COLUMNS = ("epoch", "train_seconds", "evaluation_seconds", "curvature_seconds")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -51,7 +51,14 @@ class Project:
         for epoch in range(length):
             measured = {key: values[epoch] for key, values in columns.items()}
             history.append({"epoch": epoch, "step": 10 * epoch, **measured})
-            timing.append({"epoch": epoch, "train_seconds": seconds if epoch else None, "measure_seconds": 0.5})
+            timing.append(
+                {
+                    "epoch": epoch,
+                    "train_seconds": seconds if epoch else None,
+                    "evaluation_seconds": 0.5,
+                    "curvature_seconds": 0.25,
+                }
+            )
 
     def select(self, setting: str, quantity: str, best: float, edge: str | None = None) -> None:
         selection = self.plan.selection(setting, quantity)

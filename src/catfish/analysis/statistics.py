@@ -55,6 +55,11 @@ def max_fisher_trace(run: LoadedRun) -> float:
     return float(run.history["fisher_trace"].iloc[1:].max())
 
 
+def curvature_seconds(run: LoadedRun) -> float:
+    """Seconds of the per-epoch measurements of Tr(F), Tr(F^B) and gradient norms: the median over the epochs."""
+    return float(run.timing["curvature_seconds"].iloc[1:].median())
+
+
 def train_seconds(run: LoadedRun) -> float:
     """Seconds of training per epoch, without measurements: the median over the epochs."""
     return float(run.timing["train_seconds"].iloc[1:].median())

@@ -26,7 +26,8 @@ def hessian_trace(
     "rademacher", whose variance lacks the diagonal's part. With `target_error`, probes are drawn only until the
     standard error is at most that (at least ten), M of them at most. With `deflated` = k > 0 the trace on the span of
     H S, S k Gaussian vectors, is taken exactly, and probes serve only what is orthogonal to it (Hutch++, Meyer et al.
-    2021): 2k products more, worth it where few eigenvalues carry most of ||H||_F.
+    2021): 2k products more, worth it where few eigenvalues carry most of ||H||_F. For piecewise linear networks
+    `fisher_trace(..., labels="expected")` is the same number without sampling error.
 
     A product with H costs about two forward and backward passes (three for data in several batches). `generator` on
     the model's device; None takes torch's global one. Evaluation mode. Raises ValueError for fewer than two probes,

@@ -17,7 +17,7 @@ from catfish.plan import Run
 from catfish.records import COLUMNS, TIMING_COLUMNS, Table
 from catfish.training import checkpoint
 from catfish.training.batches import Data, augment, epoch_order
-from catfish.training.measurements import measure
+from catfish.training.measurements import curvatures, evaluations
 from catfish.training.mixup import mixed, mixed_loss
 from catfish.training.seeds import derive, generator
 
@@ -181,14 +181,18 @@ def _finish_epoch(
 ) -> None:
     """Measure, write the epoch's rows, and say one line."""
     started = time.perf_counter()
-    row = {"epoch": state.epoch, "step": state.step, **known, **dict(measure(run, state.model, data, state.epoch))}
+    row = {"epoch": state.epoch, "step": state.step, **known}
+    row |= dict(evaluations(run, state.model, data, state.epoch))
+    evaluated = time.perf_counter()
+    row |= dict(curvatures(run, state.model, data, state.epoch))
     if state.epoch:
         row["learning_rate"] = learning_rate(run, state.epoch)
-    measured = time.perf_counter() - started
+    ended = time.perf_counter()
     history.append(row)
-    timing.append({"epoch": state.epoch, "train_seconds": elapsed, "measure_seconds": measured})
+    seconds = {"train": elapsed, "evaluation": evaluated - started, "curvature": ended - evaluated}
+    timing.append({"epoch": state.epoch, **{f"{part}_seconds": value for part, value in seconds.items()}})
     state.rows += 1
-    state.seconds += measured + (elapsed or 0.0)
+    state.seconds += ended - started + (elapsed or 0.0)
     shown = {
         "loss": "train_loss",
         "train": "train_accuracy",
@@ -197,4 +201,4 @@ def _finish_epoch(
         "Tr(F)": "fisher_trace",
     }
     text = "  ".join(f"{label} {row[column]:.4g}" for label, column in shown.items() if column in row)
-    say(f"epoch {state.epoch}/{run.epochs}  {text}  ({elapsed or 0:.1f} s + {measured:.1f} s)")
+    say(f"epoch {state.epoch}/{run.epochs}  {text}  ({elapsed or 0:.1f} s + {ended - started:.1f} s)")

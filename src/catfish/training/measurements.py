@@ -20,11 +20,15 @@ EVALUATION_BATCH = 500
 Measurement = tuple[str, float]
 
 
-def measure(run: Run, model: nn.Module, data: Data, epoch: int) -> Iterator[Measurement]:
-    """Everything that the run's `measure` asks for at the end of this epoch (0: before training)."""
-    spec, last = run.measure, epoch == run.epochs
-    if last or epoch % spec.evaluate_every == 0:
+def evaluations(run: Run, model: nn.Module, data: Data, epoch: int) -> Iterator[Measurement]:
+    """Losses and accuracies that the run's `measure` asks for at the end of this epoch (0: before training)."""
+    if epoch == run.epochs or epoch % run.measure.evaluate_every == 0:
         yield from evaluate_all(run, model, data)
+
+
+def curvatures(run: Run, model: nn.Module, data: Data, epoch: int) -> Iterator[Measurement]:
+    """Gradient norms and traces that it asks for."""
+    spec, last = run.measure, epoch == run.epochs
     if last or epoch % spec.curvature_every == 0:
         yield from gradients(run, model, data, epoch)
     if epoch in spec.hessian_epochs or (last and -1 in spec.hessian_epochs):
