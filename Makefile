@@ -1,5 +1,6 @@
 # make figures   everything at the default scale, demo; SCALE=laptop or SCALE=paper for more
 # make test      the tests            make lint   style, formatting, workflow checks
+# make bench     the curvature beside other libraries, in an environment of its own (.venv-bench)
 
 PYTHON ?= python3
 SCALE ?= demo
@@ -7,7 +8,7 @@ CORES ?= all
 VENV := .venv
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-.PHONY: figures test lint clean
+.PHONY: figures test lint bench clean
 
 figures: $(VENV)/pipeline
 	$(RUN) snakemake --cores $(CORES) --config scale=$(SCALE) -- figures
@@ -21,6 +22,14 @@ lint: $(VENV)/development
 	$(RUN) snakefmt --check Snakefile workflow
 	$(RUN) snakemake --lint
 
+bench: $(VENV)-bench/ready
+	PYTHONPATH=src $(VENV)-bench/bin/python benchmarks/curvature.py $(BENCH)
+
+$(VENV)-bench/ready: benchmarks/requirements.txt requirements.txt
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	touch $@
+
 $(VENV)/pipeline: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4) and "catfish needs Python 3.11.4 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
@@ -32,4 +41,4 @@ $(VENV)/development: requirements-dev.txt $(VENV)/pipeline
 	touch $@
 
 clean:
-	rm -rf $(VENV) .snakemake
+	rm -rf $(VENV) $(VENV)-bench .snakemake
