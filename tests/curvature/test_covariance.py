@@ -166,44 +166,6 @@ def test_a_gradient_that_is_not_finite_gives_nan(batch):
         assert value != value
 
 
-@pytest.mark.parametrize("name", ["deep", "batch norm"])
-def test_nothing_changes(name, batch):
-    model = network(name)
-    model[0].eval()  # a module with a mode of its own
-    for number, p in enumerate(model.parameters()):
-        p.grad = None if number == 0 else torch.full_like(p, number)
-    state = {key: value.clone() for key, value in model.state_dict().items()}
-    modes = [module.training for module in model.modules()]
-    grads = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
-    torch.manual_seed(11)
-    random = torch.get_rng_state()
-
-    gradient_covariance(model, *batch)
-
-    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
-    assert [module.training for module in model.modules()] == modes
-    assert [p.grad is None for p in model.parameters()] == [grad is None for grad in grads]
-    assert all(grad is None or torch.equal(p.grad, grad) for p, grad in zip(model.parameters(), grads))
-    assert all(p.requires_grad for p in model.parameters())
-    assert torch.equal(torch.get_rng_state(), random)
-
-
-def test_surroundings_do_not_matter(batch):
-    expected = gradient_covariance(network("batch norm"), *batch).eigenvalues
-    with torch.no_grad():
-        assert torch.equal(gradient_covariance(network("batch norm"), *batch).eigenvalues, expected)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(gradient_covariance(network("batch norm"), *batch).eigenvalues, expected)
-    assert torch.equal(gradient_covariance(network("batch norm").eval(), *batch).eigenvalues, expected)
-
-
-def test_the_modes_are_back_after_an_error(batch):
-    model = network("batch norm")
-    with pytest.raises(RuntimeError):
-        gradient_covariance(model, batch[0][:, :1], batch[1])
-    assert all(module.training for module in model.modules())
-
-
 @pytest.mark.parametrize("group", [0, -1, 2, 6, 7])
 def test_groups_that_do_not_divide_the_batch(group, batch):
     message = (

@@ -75,7 +75,8 @@ def test_all_of_the_fisher_matrixs_eigenvalues_add_up_to_its_trace(batch):
     model, x = network("batch norm"), batch[0]
     found = fisher_eigenvalues(model, x, count=22, tolerance=1e-9, generator=generator())
     assert found.values.sum().item() == pytest.approx(fisher_trace(model, x, labels="expected"), rel=1e-8)
-    assert found.values[21].abs() < 1e-9 * found.values[0] < 1e-3 * found.values[20] * 1e6
+    assert found.values[21].abs() < 1e-9 * found.values[0]
+    assert found.values[20] > 1e-6 * found.values[0]
 
 
 def test_batches_give_what_all_examples_together_give(batch):

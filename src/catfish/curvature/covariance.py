@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
-from catfish.curvature.evaluation import evaluation_mode, require_examples
+from catfish.curvature.data import require_examples
+from catfish.curvature.evaluation import evaluation_mode
 from catfish.gradients import trainable
 
 _CHUNK_EXAMPLES = 256  # at most so many examples in one backward pass, whose activations no memory limit counts
@@ -61,7 +62,7 @@ def gradient_covariance(
     Raises ValueError for an empty batch and for a group that does not divide the batch into two or more: a smaller
     last group would be noisier than the others.
     """
-    require_examples(x, "gradient_covariance")
+    require_examples(len(x), "gradient_covariance")
     count, rest = divmod(len(x), group) if group > 0 else (0, 0)
     if count < 2 or rest:
         allowed = "a divisor of the number of examples that leaves two groups or more"

@@ -22,8 +22,7 @@ def batches(model: nn.Module, x: Source, y: Tensor | None, name: str) -> Iterato
         count += len(inputs)
         if len(inputs):
             yield inputs.to(device), None if labels is None else labels.to(device)
-    if not count:
-        raise ValueError(f"{name}: the batch is empty; allowed: one example or more")
+    require_examples(count, name)
 
 
 def labelled(model: nn.Module, x: Source, y: Tensor | None, name: str) -> Iterator[tuple[Tensor, Tensor]]:
@@ -32,6 +31,12 @@ def labelled(model: nn.Module, x: Source, y: Tensor | None, name: str) -> Iterat
         if labels is None:
             raise ValueError(f"{name}: labels are needed; give y (B,), or batches (x, y)")
         yield inputs, labels
+
+
+def require_examples(count: int, name: str) -> None:
+    """Raises ValueError for no examples: a mean over none is undefined. `name`: of what."""
+    if not count:
+        raise ValueError(f"{name}: the batch is empty; allowed: one example or more")
 
 
 def again(x: Source, name: str) -> None:

@@ -52,8 +52,8 @@ def fisher_eigenvalues(
     """The `count` largest eigenvalues of F (eq. 1), with the expectation over all classes taken exactly.
 
     x (B, ...), or batches of them. F is also the Gauss-Newton matrix of the cross-entropy; its rank is at most
-    B (K - 1), and all else is zero. Costs `steps` + k products with F, about one and a half forward and backward
-    passes each. The rest is as for `hessian_eigenvalues`.
+    B (K - 1), and all else is zero. Costs `steps` + k products with F, about two forward and backward passes
+    each. The rest is as for `hessian_eigenvalues`.
     """
     with evaluation_mode(model):
         product = FisherProduct(model, x, None, "fisher_eigenvalues")

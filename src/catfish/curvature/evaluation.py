@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 @contextmanager
@@ -22,9 +22,3 @@ def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
     finally:
         for module, mode in modes:
             module.training = mode
-
-
-def require_examples(x: Tensor, name: str) -> None:
-    """Raises ValueError if the batch x (B, ...) is empty: a mean over no examples is undefined. `name`: of what."""
-    if len(x) == 0:
-        raise ValueError(f"{name}: the batch is empty; allowed: one example or more")

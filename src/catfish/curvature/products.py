@@ -81,7 +81,7 @@ class HessianProduct(Product):
 class FisherProduct(Product):
     """F = 1/B sum_i J_i^T (diag(p_i) - p_i p_i^T) J_i, J_i the Jacobian of example i's logits, p_i its softmax.
 
-    The expectation over all classes, exactly. One product costs about one and a half forward and backward passes.
+    The expectation over all classes, exactly. One product costs about two forward and backward passes.
     """
 
     def batches(self, x: Source, y: Tensor | None, name: str) -> Iterable[Batch]:
