@@ -25,12 +25,15 @@ TINY = {
     "settings": {
         "simplecnn_c10": {"dataset": "digits", "width": 0.1, "learning_rates": [0.01, 0.05]},
         "vgg11_c100": {"dataset": "digits", "width": 0.05, "milestones": [1], "learning_rates": [0.003, 0.01]},
+        "resnet18_imagenet": {"examples": None},
+        "resnet26_c10": {"examples": None},
         "vgg11_c100_noise25": {"tuned_on": "simplecnn_c10", "coefficients": {"fp": [0.001, 0.01]}},
     },
-    "methods": {"fp": {"coefficients": [0.001, 0.01]}},
+    "methods": {"fp": {"coefficients": [0.001, 0.01]}, "fp_eta_star": {"coefficients": [0.001]}},
     "measure": {"hessian_epochs": [-1], "hessian_probes": 2, "hessian_examples": 16, "fisher_examples": 16},
     "outputs": {
         **{f"table{n}": {"settings": ["simplecnn_c10"], "methods": METHODS} for n in (1, 4, 5, 6)},
+        "table2": {"settings": ["simplecnn_c10"], "methods": ["eta_star", "fp_eta_star"]},
         "table3": {"settings": ["vgg11_c100_noise25"], "methods": ["baseline", "fp"]},
         "figure1": {"settings": ["simplecnn_c10"]},
         "figure3": {"settings": ["simplecnn_c10"], "methods": METHODS},

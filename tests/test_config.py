@@ -79,9 +79,10 @@ def test_an_overlay_merges_mappings_and_replaces_lists(document):
     setting = params.settings["simplecnn_c10"]
     assert (setting.milestones, setting.width, setting.seeds) == ((9,), 0.5, 7)
     assert (setting.model, setting.batch_size) == ("simplecnn", 128)
-    assert params.measure == Measure(1, 1, None, None, (3,), 30, 128)
+    assert setting.measure == Measure(1, 1, None, None, (3,), 30, 128)
+    assert params.settings["resnet26_c10"].measure == Measure(1, 1, None, 5000, (3,), 30, 128)
     assert params.outputs["table1"].methods == ("baseline",)
-    assert params.outputs["table1"].settings == ("vgg11_c100", "simplecnn_c10")
+    assert params.outputs["table1"].settings[-2:] == ("wresnet_c100", "simplecnn_c10")
     assert params.settings["vgg11_c100"].seeds == 7
 
 
@@ -150,15 +151,15 @@ BAD = [
     ({f"{S}.precision": "fp16"}, [f"{S}.precision", "'fp16'", "fp32, bf16"]),
     ({f"{M}.penalty": "jacobian"}, [f"{M}.penalty", "'jacobian'", "fisher, gradient"]),
     ({f"{M}.learning_rate": 0.1}, [f"{M}.learning_rate", "0.1", "eta_star, small"]),
-    ({"outputs.table1.settings": ["vgg16"]}, ["outputs.table1.settings", "'vgg16'", "vgg11_c100, vgg11_c100_noise25"]),
+    ({"outputs.table1.settings": ["vgg16"]}, ["outputs.table1.settings", "'vgg16'", "densenet_c100, vgg11_c100"]),
     ({"outputs.table1.methods": ["fb"]}, ["outputs.table1.methods", "'fb'", "eta_star, baseline, fp"]),
     ({f"{S}.coefficients": {"fb": [1]}}, [f"{S}.coefficients", "'fb'", "eta_star, baseline, fp"]),
-    ({f"{S}.tuned_on": "vgg16"}, [f"{S}.tuned_on", "'vgg16'", "simplecnn_c10, vgg11_c100"]),
-    ({f"{S}.extends": "vgg16"}, [f"{S}.extends", "'vgg16'", "simplecnn_c10, vgg11_c100"]),
-    ({f"{S}.extends": ["vgg11_c100"]}, [f"{S}.extends", "['vgg11_c100']", "simplecnn_c10, vgg11_c100"]),
+    ({f"{S}.tuned_on": "vgg16"}, [f"{S}.tuned_on", "'vgg16'", "densenet_c100, vgg11_c100"]),
+    ({f"{S}.extends": "vgg16"}, [f"{S}.extends", "'vgg16'", "densenet_c100, vgg11_c100"]),
+    ({f"{S}.extends": ["vgg11_c100"]}, [f"{S}.extends", "['vgg11_c100']", "densenet_c100, vgg11_c100"]),
     # Missing
     ({f"{S}.model": REMOVED}, [f"{S}.model: missing", "simplecnn", "vgg11"]),
-    ({"setting_defaults.epochs": REMOVED}, [f"{S}.epochs: missing", "int"]),
+    ({"setting_defaults.epochs": REMOVED}, ["settings.wresnet_tiny.epochs: missing", "int"]),
     ({"measure.hessian_probes": REMOVED}, ["measure.hessian_probes: missing", "int"]),
     ({"code_version": REMOVED}, ["params.code_version: missing", "int"]),
     ({"methods": REMOVED}, ["methods: expected a mapping of names, found None"]),
@@ -169,7 +170,7 @@ BAD = [
     ({f"{S}.epochs": True}, [f"{S}.epochs", "int", "True (bool)"]),
     ({f"{S}.width": True}, [f"{S}.width", "float", "True (bool)"]),
     ({f"{S}.examples": True}, [f"{S}.examples", "int", "True (bool)"]),
-    ({f"{S}.augment": 1}, [f"{S}.augment", "bool", "1 (int)"]),
+    ({f"{S}.augment": True}, [f"{S}.augment", "True", "none, flip, flip_crop"]),
     ({f"{S}.milestones": 3}, [f"{S}.milestones", "list", "3"]),
     ({f"{S}.milestones": [3, True]}, [f"{S}.milestones[1]", "int", "True"]),
     ({f"{S}.weight_decay": "1e-4"}, [f"{S}.weight_decay", "float", "'1e-4' (str)", "1.0e-4"]),
@@ -221,6 +222,11 @@ BAD = [
     ({f"{S}.milestones": [10, 10]}, [f"{S}.milestones", "(10, 10)", "increasing"]),
     ({f"{S}.milestones": [0, 10]}, [f"{S}.milestones", "(0, 10)", "from 1"]),
     ({f"{M}.every": 0}, [f"{M}.every", "0", "at least 1"]),
+    ({f"{S}.depth": 0.5}, [f"{S}.depth", "0.5", "simplecnn has no blocks"]),
+    ({f"{S}.batch_norm_batches": -1}, [f"{S}.batch_norm_batches", "-1", "0 or more"]),
+    ({f"{S}.measure": {"hessian_probes": 1}}, [f"{S}.measure.hessian_probes", "1", "at least 2"]),
+    ({f"{S}.measure": {"probes": 1}}, [f"{S}.measure.probes: unknown key", "hessian_probes"]),
+    ({f"{S}.measure": 3}, [f"{S}.measure", "expected a mapping", "3"]),
     ({"measure.evaluate_every": 0}, ["measure.evaluate_every", "0", "at least 1"]),
     ({"measure.curvature_every": -2}, ["measure.curvature_every", "-2", "at least 1"]),
     ({"measure.hessian_probes": 1}, ["measure.hessian_probes", "1", "at least 2"]),
@@ -372,7 +378,7 @@ def test_a_value_that_yaml_reads_as_text_is_caught_from_the_file(tmp_path):
     text = PARAMS.read_text()
     path.write_text(text.replace("weight_decay: 1.0e-4", "weight_decay: 1e-4", 1))
     assert path.read_text() != text
-    with pytest.raises(ConfigError, match=r"settings\.vgg11_c100\.weight_decay: .* '1e-4' .* 1\.0e-4"):
+    with pytest.raises(ConfigError, match=r"settings\.wresnet_tiny\.weight_decay: .* '1e-4' .* 1\.0e-4"):
         load(path, "paper")
 
 

@@ -11,6 +11,7 @@ from catfish.plan import Plan
 
 EPILOG = """examples:
   catfish plan --scale laptop                      what a scale consists of
+  catfish describe vgg11_c100 --scale paper        a setting's model, schedule, runs and compute
   catfish prepare cifar10                          download, check and convert a data set
   catfish split digits/split_nall_v300_noise0.25_seed0   hold out validation images, replace labels
   catfish train simplecnn_c10/eta_star/lr-0.0316   train one configuration with all its seeds
@@ -52,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     planned.add_argument("--scale", help="demo, laptop or paper (default: the `scale` in the params file)")
 
     prepare = _command(commands, "prepare", _prepare, "convert a data set's raw files into arrays and a manifest")
-    prepare.add_argument("name", help="digits, cifar10, cifar100 or tinyimagenet")
+    prepare.add_argument("name", help="digits, cifar10, cifar100, tinyimagenet, imagenet or imagenet64")
     prepare.add_argument(
         "--raw",
         type=Path,
@@ -89,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     metrics = _command(commands, "metrics", _metrics, "summarise the tables' runs for DVC", planned)
     metrics.add_argument("--json", type=Path, required=True, metavar="FILE", help="accuracies and traces by method")
     metrics.add_argument("--curves", type=Path, required=True, metavar="FILE", help="CSV of the curves over epochs")
+
+    describe = _command(commands, "describe", _describe, "show a setting's model, schedule, runs and cost", planned)
+    describe.add_argument("setting", help="a name in the params file's `settings`")
 
     _command(commands, "plan", _plan, "list what a scale trains, selects and renders", planned)
     return parser
@@ -177,6 +181,15 @@ def _metrics(options: argparse.Namespace) -> None:
     plan = _loaded(options)
     write_json(options.json, metrics(plan))
     write_text(options.curves, curves(plan).to_csv(index=False))
+
+
+def _describe(options: argparse.Namespace) -> None:
+    from catfish.training.describe import describe
+
+    plan = _loaded(options)
+    if options.setting not in plan.params.settings:
+        raise UserError(f"no setting {options.setting!r}; there are: {', '.join(plan.params.settings)}")
+    print(describe(plan, options.setting), end="")
 
 
 def _plan(options: argparse.Namespace) -> None:

@@ -13,6 +13,22 @@ import yaml
 from catfish.errors import ConfigError
 from catfish.typed import build, check_keys, exponent_hint
 
+Model = Literal[
+    "simplecnn",
+    "vgg11",
+    "wresnet44_3",
+    "wresnet44_3_skipinit",
+    "densenet40_12",
+    "resnet26_arpit",
+    "resnet32",
+    "resnet50",
+    "resnet56",
+    "resnet18",
+    "resnet18_fixup",
+    "resnet18_fixup_cifar",
+]
+FIXED_DEPTH = ("simplecnn", "vgg11")
+Dataset = Literal["digits", "cifar10", "cifar100", "tinyimagenet", "imagenet", "imagenet64"]
 Penalty = Literal["fisher", "gradient", "random_label_gradient", "input_gradient"]
 Symbol = Literal["eta_star", "small"]
 
@@ -21,18 +37,32 @@ _GRID_KEYS = {"low", "high", "count"}
 
 
 @dataclass(frozen=True)
+class Measure:
+    """What is measured along a run, and how often (in epochs)."""
+
+    evaluate_every: int
+    curvature_every: int
+    train_examples: int | None
+    fisher_examples: int | None
+    hessian_epochs: tuple[int, ...]
+    hessian_probes: int
+    hessian_examples: int
+
+
+@dataclass(frozen=True)
 class Setting:
     """A model, a data set and how one is trained on the other; fields as in params.yaml."""
 
-    model: Literal["simplecnn", "vgg11"]
-    dataset: Literal["digits", "cifar10", "cifar100", "tinyimagenet"]
+    model: Model
+    dataset: Dataset
     width: float
+    depth: float
     inputs: Literal["standardised", "unit"]
     examples: int | None
     validation: int
     split_seed: int
     label_noise: float
-    augment: bool
+    augment: Literal["none", "flip", "flip_crop"]
     batch_size: int
     momentum: float
     weight_decay: float
@@ -40,12 +70,14 @@ class Setting:
     milestones: tuple[int, ...]
     decay: float
     precision: Literal["fp32", "bf16"]
+    batch_norm_batches: int
     small_factor: float
     learning_rates: tuple[float, ...]
     tuned_on: str | None
     report: Literal["last", "best_validation"]
     seeds: int
     tuning_seeds: int
+    measure: Measure
     coefficients: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
@@ -65,19 +97,6 @@ class Method:
 
 
 @dataclass(frozen=True)
-class Measure:
-    """What is measured along a run, and how often (in epochs)."""
-
-    evaluate_every: int
-    curvature_every: int
-    train_examples: int | None
-    fisher_examples: int | None
-    hessian_epochs: tuple[int, ...]
-    hessian_probes: int
-    hessian_examples: int
-
-
-@dataclass(frozen=True)
 class Output:
     """A table or figure: the settings and methods it shows; with `sweep`, every coefficient of their grids."""
 
@@ -94,7 +113,6 @@ class Params:
     code_version: int
     settings: dict[str, Setting]
     methods: dict[str, Method]
-    measure: Measure
     outputs: dict[str, Output]
 
     def grid(self, setting: str, method: str) -> tuple[float, ...]:
@@ -121,7 +139,7 @@ def parse(document: Any, scale: str | None = None) -> Params:
     if not isinstance(document, dict):
         raise ConfigError(f"{_ROOT}: expected a mapping at the top, found {type(document).__name__}")
     _check_names(document, "")
-    check_keys(document, ["setting_defaults", "scales", *(item.name for item in fields(Params))], "params")
+    check_keys(document, ["setting_defaults", "measure", "scales", *(item.name for item in fields(Params))], "params")
     document = dict(document)
     scales = _mapping(document, "scales")
     del document["scales"]
@@ -133,10 +151,12 @@ def parse(document: Any, scale: str | None = None) -> Params:
         raise ConfigError(f"scales.{scale}: expected a mapping, found {overlay!r}")
     document = _merge(document, overlay) | {"scale": scale}
     defaults, settings, methods = (_mapping(document, key) for key in ("setting_defaults", "settings", "methods"))
-    del document["setting_defaults"]
+    measure = _mapping(document, "measure")
+    _check_measure("measure", build(Measure, measure, "measure"))
+    del document["setting_defaults"], document["measure"]
     check_keys(defaults, [item.name for item in fields(Setting)], "setting_defaults")
     document["settings"] = {
-        name: _setting_grids(_inherit(name, settings, defaults), f"settings.{name}") for name in settings
+        name: _complete(_inherit(name, settings, defaults), measure, f"settings.{name}") for name in settings
     }
     document["methods"] = {
         name: _with_grid(values, "coefficients", f"methods.{name}") for name, values in methods.items()
@@ -187,8 +207,9 @@ def _inherit(name: str, settings: dict, defaults: dict) -> dict:
     return merged
 
 
-def _setting_grids(values: dict, where: str) -> dict:
-    """A setting's {low, high, count} grids written out as lists of values."""
+def _complete(values: dict, measure: dict, where: str) -> dict:
+    """A setting with all its measurements, its own laid over those of all, and its grids written out as lists."""
+    values = values | {"measure": _merge(measure, values.get("measure", {}))}
     coefficients = values.get("coefficients")
     if isinstance(coefficients, dict):
         grids = {method: _grid(grid, f"{where}.coefficients.{method}") for method, grid in coefficients.items()}
@@ -245,7 +266,6 @@ def _check(params: Params) -> None:
     _require(found == search, "methods.eta_star", found, "{learning_rate: eta_star}, with which eta* is searched")
     for name, output in params.outputs.items():
         _check_output(f"outputs.{name}", output, params)
-    _check_measure(params.measure)
 
 
 def _check_output(where: str, output: Output, params: Params) -> None:
@@ -270,20 +290,26 @@ def _check_output(where: str, output: Output, params: Params) -> None:
             )
 
 
-def _check_measure(measure: Measure) -> None:
+def _check_measure(where: str, measure: Measure) -> None:
     for key, least in {"evaluate_every": 1, "curvature_every": 1, "hessian_probes": 2, "hessian_examples": 1}.items():
-        _require(getattr(measure, key) >= least, f"measure.{key}", getattr(measure, key), f"at least {least}")
-    _require(all(e >= -1 for e in measure.hessian_epochs), "measure.hessian_epochs", measure.hessian_epochs, ">= -1")
+        _require(getattr(measure, key) >= least, f"{where}.{key}", getattr(measure, key), f"at least {least}")
+    _require(all(e >= -1 for e in measure.hessian_epochs), f"{where}.hessian_epochs", measure.hessian_epochs, ">= -1")
     for key in ("train_examples", "fisher_examples"):
         value = getattr(measure, key)
-        _require(value is None or value >= 1, f"measure.{key}", value, "null or at least 1")
+        _require(value is None or value >= 1, f"{where}.{key}", value, "null or at least 1")
 
 
 def _check_setting(where: str, name: str, setting: Setting, params: Params) -> None:
-    for key in ("width", "batch_size", "epochs", "small_factor", "decay", "seeds", "tuning_seeds"):
+    for key in ("width", "depth", "batch_size", "epochs", "small_factor", "decay", "seeds", "tuning_seeds"):
         _require(getattr(setting, key) > 0, f"{where}.{key}", getattr(setting, key), "greater than 0")
-    for key in ("validation", "weight_decay", "split_seed"):
+    for key in ("validation", "weight_decay", "split_seed", "batch_norm_batches"):
         _require(getattr(setting, key) >= 0, f"{where}.{key}", getattr(setting, key), "0 or more")
+    _require(
+        setting.depth == 1 or setting.model not in FIXED_DEPTH,
+        f"{where}.depth",
+        setting.depth,
+        f"1.0, as {setting.model} has no blocks to leave out",
+    )
     for item in fields(setting):
         value = getattr(setting, item.name)
         _require(not isinstance(value, float) or isfinite(value), f"{where}.{item.name}", value, "finite")
@@ -300,6 +326,7 @@ def _check_setting(where: str, name: str, setting: Setting, params: Params) -> N
     _require(increasing, f"{where}.milestones", milestones, "increasing epochs, from 1")
     _check_grid(f"{where}.learning_rates", setting.learning_rates)
     _require(bool(setting.learning_rates), f"{where}.learning_rates", "empty", "at least one value")
+    _check_measure(f"{where}.measure", setting.measure)
     for method, grid in setting.coefficients.items():
         _known(f"{where}.coefficients", method, params.methods)
         _check_grid(f"{where}.coefficients.{method}", grid)

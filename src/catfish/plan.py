@@ -71,9 +71,10 @@ class Run:
 
     model: str
     width: float
+    depth: float
     split: Split
     inputs: str
-    augment: bool
+    augment: str
     batch_size: int
     momentum: float
     weight_decay: float
@@ -81,6 +82,7 @@ class Run:
     milestones: tuple[int, ...]
     decay: float
     precision: str
+    batch_norm_batches: int
     learning_rate: float | str
     penalty: str | None
     every: int
@@ -226,7 +228,6 @@ class Plan:
             every=method.every if method.penalty else 1,
             mixup=method.mixup,
             coefficient=coefficient,
-            measure=self.params.measure,
             seed=seed,
             code_version=self.params.code_version,
         )

@@ -18,7 +18,7 @@ def test_every_entry_of_every_table_once():
     [
         ("table1", "vgg11_c100", "fp", 49.87),
         ("table1", "wresnet_tiny", "gp_r", 55.41),
-        ("table2", "simplecnn_c10_aug", "fp", 87.52),
+        ("table2", "simplecnn_c10_aug", "fp_eta_star", 87.52),
         ("table3", "vgg11_c100_noise25", "mixup", 52.31),
         ("table3", "resnet50_c100_noise50", "gp_r", 50.08),
         ("table4", "vgg11_c100", "baseline", 148.19),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from catfish.training.batches import PADDING, augment, epoch_order
+from catfish.training.batches import PADDING, epoch_order, flip, flip_and_crop
 
 
 def generator(seed=0):
@@ -26,7 +26,7 @@ def test_epochs_differ_and_the_seed_decides():
 
 def test_augmentation_is_a_crop_of_the_padded_image_possibly_mirrored():
     images = torch.randint(1, 256, (40, 8, 6, 3), dtype=torch.uint8, generator=generator())
-    results = augment(images, generator(1))
+    results = flip_and_crop(images, generator(1))
     assert results.shape == images.shape
     assert results.dtype == torch.uint8
     found = set()
@@ -45,6 +45,15 @@ def test_augmentation_is_a_crop_of_the_padded_image_possibly_mirrored():
     assert len(rows) > 4
     assert len(columns) > 4
     assert flips == {False, True}
+
+
+def test_flips_alone_mirror_some_images_and_change_nothing_else():
+    images = torch.randint(256, (40, 8, 6, 3), dtype=torch.uint8, generator=generator())
+    results = flip(images, generator(1))
+    mirrored = [torch.equal(result, image.flip(1)) for image, result in zip(images, results)]
+    same = [torch.equal(result, image) for image, result in zip(images, results)]
+    assert all(one != other for one, other in zip(mirrored, same))
+    assert 10 < sum(mirrored) < 30
 
 
 @pytest.mark.parametrize("inputs", ["unit", "standardised"])

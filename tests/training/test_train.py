@@ -79,15 +79,15 @@ def test_missing_data_and_selections_are_named(project, plan):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"augment": True},
-        {"augment": True, "penalty": "fisher", "coefficient": 0.01, "every": 5},
+        {"augment": "flip_crop"},
+        {"augment": "flip_crop", "penalty": "fisher", "coefficient": 0.01, "every": 5},
         {"mixup": True, "coefficient": 0.4},
     ],
     ids=["plain", "fisher", "mixup"],
 )
 def test_kill_at_any_moment_then_rerun_gives_the_uninterrupted_history(project, tiny_document, changes):
     """SIGKILL at several moments; the fifth step between two penalty updates falls inside epochs of three steps."""
-    tiny_document["scales"]["tiny"]["setting_defaults"] |= {"epochs": 25, "milestones": [15], "augment": True}
+    tiny_document["scales"]["tiny"]["setting_defaults"] |= {"epochs": 25, "milestones": [15], "augment": "flip_crop"}
     method = {key: value for key, value in changes.items() if key in ("penalty", "every", "mixup")}
     coefficient = changes.get("coefficient")
     tiny_document["methods"]["probe"] = {"learning_rate": "eta_star", **method}

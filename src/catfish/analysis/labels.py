@@ -10,6 +10,7 @@ _METHODS = {
     "gp_x": ("GP_x", "GP$_x$"),
     "gp": ("GP", "GP"),
     "fp": ("FP", "FP"),
+    "fp_eta_star": ("FP at η*", r"FP at $\eta^*$"),
     "gp_r": ("GP_r", "GP$_r$"),
     "mixup": ("Mixup", "Mixup"),
 }

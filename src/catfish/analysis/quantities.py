@@ -17,6 +17,7 @@ from catfish.config import Setting
 # What a reader has to know beyond the numbers; edited here, shown below each table.
 NOTES = {
     "table1": [],
+    "table2": [],
     "table3": ["Test labels are clean; the noise is in the training labels only."],
     "table4": [
         "Maximum over training from the end of the first epoch on.",
@@ -85,6 +86,7 @@ def _ratio(value: float, baseline: float) -> float:
 _TEST = Quantity("test_accuracy", "test accuracy", "%", "max", _percent_test)
 TABLES = {
     "table1": Table("Test accuracy (%)", (_TEST,)),
+    "table2": Table("Test accuracy (%) with augmentation, at the tuned learning rate", (_TEST,)),
     "table3": Table("Test accuracy (%) after training with noisy labels", (_TEST,)),
     "table4": Table("Maximum of Tr(F)", (
         Quantity("max_fisher_trace", "Tr(F)", "1", "min", _fisher),

@@ -3,7 +3,7 @@
 Images stay uint8 and channels-last until a batch is made of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,7 +83,17 @@ def epoch_order(examples: int, batch_size: int, generator: torch.Generator) -> I
     return iter(order[: examples - examples % batch_size].view(-1, batch_size))
 
 
-def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+def _unchanged(images: Tensor, generator: torch.Generator) -> Tensor:
+    return images
+
+
+def flip(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Random horizontal flips; (B, H, W, 3) uint8 -> the same."""
+    chosen = torch.randint(2, (len(images), 1, 1, 1), generator=generator, device=images.device, dtype=torch.bool)
+    return torch.where(chosen, images.flip(2), images)
+
+
+def flip_and_crop(images: Tensor, generator: torch.Generator) -> Tensor:
     """Random horizontal flips and random crops after padding by 4 black pixels; (B, H, W, 3) uint8 -> the same."""
     batch, height, width = images.shape[:3]
     device = images.device
@@ -95,3 +105,10 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     columns = offsets[1] + torch.where(flip, columns.flip(1), columns)  # (B, W)
     example = torch.arange(batch, device=device)
     return padded[example[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+AUGMENTATIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+    "none": _unchanged,
+    "flip": flip,
+    "flip_crop": flip_and_crop,
+}

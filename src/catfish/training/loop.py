@@ -16,7 +16,8 @@ from catfish.penalties import PENALTIES
 from catfish.plan import Run
 from catfish.records import COLUMNS, TIMING_COLUMNS, Table
 from catfish.training import checkpoint
-from catfish.training.batches import Data, augment, epoch_order
+from catfish.training.batch_norm import refreshed_statistics
+from catfish.training.batches import AUGMENTATIONS, Data, epoch_order
 from catfish.training.measurements import curvatures, evaluations
 from catfish.training.mixup import mixed, mixed_loss
 from catfish.training.seeds import derive, generator
@@ -63,7 +64,7 @@ def initial_state(run: Run, classes: int, device: torch.device) -> State:
     """The run before its first step; initial weights depend on the run's seed alone, whatever the method."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(run.seed, "weights"))
-        model = models.build(run.model, classes, run.width)
+        model = models.build(run.model, classes, run.width, run.depth)
     model = model.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         model.parameters(), lr=run.learning_rate, momentum=run.momentum, weight_decay=run.weight_decay, fused=True
@@ -148,10 +149,8 @@ def _train_epoch(run: Run, state: State, data: Data) -> Tensor:
 
 
 def _step(run: Run, state: State, data: Data, index: Tensor) -> Tensor:
-    images, y = data.train.images[index], data.train.labels[index]
-    if run.augment:
-        images = augment(images, state.generators["augmentation"])
-    x = data.pixels(images)
+    y = data.train.labels[index]
+    x = data.pixels(AUGMENTATIONS[run.augment](data.train.images[index], state.generators["augmentation"]))
     state.optimizer.zero_grad()
     with torch.autocast(x.device.type, torch.bfloat16, enabled=run.precision == "bf16"):
         loss = _loss(run, state, x, y)
@@ -182,9 +181,10 @@ def _finish_epoch(
     """Measure, write the epoch's rows, and say one line."""
     started = time.perf_counter()
     row = {"epoch": state.epoch, "step": state.step, **known}
-    row |= dict(evaluations(run, state.model, data, state.epoch))
-    evaluated = time.perf_counter()
-    row |= dict(curvatures(run, state.model, data, state.epoch))
+    with refreshed_statistics(run, state.model, data, state.epoch):
+        row |= dict(evaluations(run, state.model, data, state.epoch))
+        evaluated = time.perf_counter()
+        row |= dict(curvatures(run, state.model, data, state.epoch))
     if state.epoch:
         row["learning_rate"] = learning_rate(run, state.epoch)
     ended = time.perf_counter()
