@@ -29,7 +29,7 @@ Model = Literal[
 ]
 FIXED_DEPTH = ("simplecnn", "vgg11")
 Dataset = Literal["digits", "cifar10", "cifar100", "tinyimagenet", "imagenet", "imagenet64"]
-Penalty = Literal["fisher", "gradient", "random_label_gradient", "input_gradient"]
+Penalty = Literal["fisher", "gradient", "random_label_gradient", "input_gradient", "average_jacobian", "unit_jacobian"]
 Symbol = Literal["eta_star", "small"]
 
 _ROOT = "params.yaml"
@@ -88,6 +88,10 @@ class Method:
     learning_rate: Symbol
     penalty: Penalty | None = None
     every: int = 10
+    onset: int = 0
+    first_examples: int | None = None
+    micro_batch: int | None = None
+    derivative: Literal["double_backward", "finite_difference"] = "double_backward"
     mixup: bool = False
     coefficients: tuple[float, ...] = ()
 
@@ -362,6 +366,13 @@ def _check_method(where: str, method: Method) -> None:
         "none, as the method has neither a penalty nor mixup",
     )
     _require(method.every >= 1, f"{where}.every", method.every, "at least 1 step")
+    _require(method.onset >= 0, f"{where}.onset", method.onset, "0 or more epochs")
+    for key in ("first_examples", "micro_batch"):
+        value = getattr(method, key)
+        _require(value is None or value >= 1, f"{where}.{key}", value, "null or at least 1")
+    for key in ("onset", "first_examples", "micro_batch", "derivative"):
+        if method.penalty is None and getattr(method, key) != getattr(Method, key):
+            raise ConfigError(f"{where}.{key}: concerns a penalty, and the method has none")
     _check_grid(f"{where}.coefficients", method.coefficients)
 
 

@@ -86,6 +86,10 @@ class Run:
     learning_rate: float | str
     penalty: str | None
     every: int
+    onset: int
+    first_examples: int | None
+    micro_batch: int | None
+    derivative: str
     mixup: bool
     coefficient: float | str | None
     measure: Measure
@@ -226,6 +230,7 @@ class Plan:
             learning_rate=learning_rate,
             penalty=method.penalty,
             every=method.every if method.penalty else 1,
+            **{key: getattr(method, key) for key in ("onset", "first_examples", "micro_batch", "derivative")},
             mixup=method.mixup,
             coefficient=coefficient,
             seed=seed,

@@ -49,13 +49,16 @@ def test_the_norm_is_evaluated_only_then(model, make_batch, every, calls):
     seen = []
 
     class Counted(GradientPenalty):
-        def squared_norm(self, x, y):
+        def gradient(self, *batch):
             seen.append(1)
-            return super().squared_norm(x, y)
+            return super().gradient(*batch)
 
     penalty = Counted(model, 0.3, every)
     for number in range(12):
+        before = len(seen)
+        due = penalty.due
         penalty.add_gradient(*make_batch(number))
+        assert due == (len(seen) > before)
     assert len(seen) == calls
 
 
@@ -97,6 +100,9 @@ def test_a_coefficient_of_zero_adds_nothing(name, model, make_batch):
         ({"coefficient": -0.1}, ["coefficient", "-0.1", "alpha >= 0"]),
         ({"coefficient": 0.1, "every": 0}, ["every", "0 steps", "1 or more"]),
         ({"coefficient": 0.1, "every": -3}, ["every", "-3 steps", "1 or more"]),
+        ({"coefficient": 0.1, "first_examples": 0}, ["first_examples", "0", "None, or 1 or more"]),
+        ({"coefficient": 0.1, "micro_batch": -1}, ["micro_batch", "-1", "None, or 1 or more"]),
+        ({"coefficient": 0.1, "derivative": "exact"}, ["derivative", "'exact'", "double_backward, finite_difference"]),
     ],
 )
 def test_impossible_arguments(name, model, arguments, words):

@@ -1,15 +1,32 @@
 """Penalties alpha * ||gradient||^2 whose own gradient is recomputed every few steps and reused in between (section 2).
 
-The penalised norm differs from one class to the next; when it is recomputed and how it is added does not.
+The penalised gradient differs from one class to the next; on which examples it is taken, how its norm is
+differentiated, and when it is recomputed and added does not.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional as F
 
-from catfish.gradients import loss_gradient, sample_labels, squared_norm, trainable, uniform_labels
+from catfish.gradients import squared_norm, trainable
+
+DERIVATIVES = ("double_backward", "finite_difference")
+TINY = 1e-12  # least norm that is divided by
+STEP = 3e-3  # of a finite difference, relative to the norm of what is moved
+
+
+class Part(NamedTuple):
+    """Examples whose mean gradient is penalised: x (B, ...), y (B,), and their logits (B, K) if they are there."""
+
+    x: Tensor
+    y: Tensor | None
+    logits: Tensor | None
 
 
 class Penalty(ABC):
@@ -18,49 +35,83 @@ class Penalty(ABC):
     coefficient: alpha >= 0.
     every: f, the steps between two recomputations; in between the last gradient is added again (section 2).
     generator: source of sampled labels, on the model's device; None takes torch's global one.
-    Raises ValueError for a negative coefficient or `every` below 1.
+    first_examples: only so many of a batch, from its first, are penalised (eq. 6: 1; appendix E: 128); None: all.
+    micro_batch: the squared norm is averaged over disjoint parts of this size; None: the whole is one part.
+    derivative: "double_backward" is exact. "finite_difference" is 2 alpha (g(theta + e g) - g(theta)) / e, with the
+        labels held fixed; it costs two plain gradients. The two agree on smooth networks. In a network with kinks
+        (ReLU) double backward leaves out the curvature that sits in the kinks, while the difference meets those
+        between its two points, so there they are different regularisers (docs/paper.md).
+    Raises ValueError for a negative coefficient, a count below 1, or an unknown derivative.
     """
 
-    def __init__(self, model: nn.Module, coefficient: float, every: int = 10, generator: torch.Generator | None = None):
+    of_input = False  # whether the penalised gradient is that at the input instead of that at the parameters
+
+    def __init__(
+        self,
+        model: nn.Module,
+        coefficient: float,
+        every: int = 10,
+        generator: torch.Generator | None = None,
+        first_examples: int | None = None,
+        micro_batch: int | None = None,
+        derivative: str = "double_backward",
+    ):
         if coefficient < 0:
             raise ValueError(f"coefficient: {coefficient} is negative; a penalty takes alpha >= 0")
         if every < 1:
             raise ValueError(f"every: {every} steps is not possible; allowed: 1 or more")
+        for key, value in {"first_examples": first_examples, "micro_batch": micro_batch}.items():
+            if value is not None and value < 1:
+                raise ValueError(f"{key}: {value} is not possible; allowed: None, or 1 or more")
+        if derivative not in DERIVATIVES:
+            raise ValueError(f"derivative: {derivative!r} is not known; allowed: {', '.join(DERIVATIVES)}")
         self.model, self.coefficient, self.every, self.generator = model, coefficient, every, generator
+        self.first_examples, self.micro_batch, self.derivative = first_examples, micro_batch, derivative
         self._calls = 0
         self._cached: list[Tensor] = []
 
-    def logits(self, x: Tensor) -> Tensor:
-        """The model's output on x (B, ...), (B, K); a batch norm's running statistics are not moved a second time."""
-        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
-        return functional_call(self.model, buffers, (x,)) if buffers else self.model(x)
-
     @abstractmethod
-    def squared_norm(self, x: Tensor, y: Tensor | None) -> Tensor:
-        """The penalised squared norm on a batch x (B, ...), labels y (B,): a differentiable scalar, without alpha."""
+    def draw(self, logits: Tensor, y: Tensor | None) -> Tensor:
+        """What the objective needs besides logits (B, K), such as sampled labels; fixed while it is differentiated."""
 
-    def add_gradient(self, x: Tensor, y: Tensor | None = None) -> None:
+    def objective(self, logits: Tensor, drawn: Tensor) -> Tensor:
+        """The scalar whose gradient is penalised: the mean cross-entropy with the drawn labels (B,)."""
+        return F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), drawn)
+
+    @property
+    def due(self) -> bool:
+        """Whether the next `add_gradient` recomputes, so that it can use the logits of the training step."""
+        return self._calls % self.every == 0
+
+    def add_gradient(self, x: Tensor, y: Tensor | None = None, logits: Tensor | None = None) -> None:
         """Add the gradient of alpha * ||.||^2 to every parameter's `.grad`; call it between backward() and step().
 
-        x (B, ...), y (B,) class numbers, which only GradientPenalty and InputGradientPenalty look at.
+        x (B, ...), y (B,) class numbers, which only GradientPenalty and InputGradientPenalty look at. logits: see
+        `gradient`.
         """
-        parameters = trainable(self.model)
-        if self._calls % self.every == 0:
-            self._cached = self.gradient(x, y)
+        if self.due:
+            self._cached = self.gradient(x, y, logits)
         self._calls += 1
-        for parameter, gradient in zip(parameters, self._cached, strict=True):
+        for parameter, gradient in zip(trainable(self.model), self._cached, strict=True):
             if parameter.grad is None:
                 parameter.grad = gradient.clone()
             else:
                 parameter.grad.add_(gradient)
 
-    def gradient(self, x: Tensor, y: Tensor | None = None) -> list[Tensor]:
-        """The gradient of alpha * ||.||^2 on this batch with respect to each trained parameter, by double backward."""
-        parameters = trainable(self.model)
+    def gradient(self, x: Tensor, y: Tensor | None = None, logits: Tensor | None = None) -> list[Tensor]:
+        """The gradient of alpha * ||.||^2 on this batch with respect to each trained parameter.
+
+        logits: `model(x)` with its graph, if it is still there after `loss.backward(retain_graph=True)`; this saves a
+        forward pass. It is not used where parts of the batch are penalised, or the gradient at the input.
+        """
+        form = self._double_backward if self.derivative == "double_backward" else self._finite_difference
         with torch.enable_grad():
-            value = self.coefficient * self.squared_norm(x, y)
-            gradients = torch.autograd.grad(value, parameters, allow_unused=True)
-        return [torch.zeros_like(p) if g is None else g.detach() for p, g in zip(parameters, gradients)]
+            gradients = [form(part) for part in self._parts(x, y, logits)]
+        return [torch.stack(same).mean(0) if len(same) > 1 else same[0] for same in zip(*gradients)]
+
+    def squared_norm(self, x: Tensor, y: Tensor | None = None, logits: Tensor | None = None) -> Tensor:
+        """The penalised squared norm on a batch x (B, ...), labels y (B,): a differentiable scalar, without alpha."""
+        return torch.stack([self._squared_norm(part) for part in self._parts(x, y, logits)]).mean()
 
     def state_dict(self) -> dict:
         """What a checkpoint needs to go on between two recomputations."""
@@ -69,44 +120,68 @@ class Penalty(ABC):
     def load_state_dict(self, state: dict) -> None:
         self._calls, self._cached = state["calls"], list(state["cached"])
 
+    def _parts(self, x: Tensor, y: Tensor | None, logits: Tensor | None) -> Iterator[Part]:
+        if self.first_examples is None and self.micro_batch is None and not self.of_input:
+            return iter([Part(x, y, logits)])
+        x, y = x[: self.first_examples], None if y is None else y[: self.first_examples]
+        size = self.micro_batch or len(x)
+        if len(x) % size:
+            raise ValueError(f"micro_batch: {size} does not divide the {len(x)} examples of the batch")
+        ys = [None] * (len(x) // size) if y is None else y.split(size)
+        return (Part(*pair, None) for pair in zip(x.split(size), ys))
 
-class FisherPenalty(Penalty):
-    """FP: ||1/B sum_i g(x_i, y^_i)||^2 with one label y^_i ~ p_theta(y|x_i) per example (eq. 3)."""
+    def _logits(self, x: Tensor) -> Tensor:
+        """The model's output on x (B, ...), (B, K); a batch norm's running statistics are not moved a second time."""
+        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
+        return functional_call(self.model, buffers, (x,)) if buffers else self.model(x)
 
-    def squared_norm(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        logits = self.logits(x)
-        labels = sample_labels(logits, self.generator)
-        return squared_norm(loss_gradient(logits, labels, trainable(self.model), differentiable=True))
+    def _start(self, part: Part) -> tuple[Tensor, Tensor, Tensor]:
+        """The input, the objective with its graph, and what was drawn for it."""
+        x = part.x.detach().clone().requires_grad_() if self.of_input else part.x
+        logits = self._logits(x) if part.logits is None else part.logits
+        drawn = self.draw(logits, part.y)
+        return x, self.objective(logits, drawn), drawn
+
+    def _squared_norm(self, part: Part) -> Tensor:
+        x, value, _ = self._start(part)
+        inputs = [x] if self.of_input else trainable(self.model)
+        return squared_norm(torch.autograd.grad(value, inputs, create_graph=True, materialize_grads=True))
+
+    def _double_backward(self, part: Part) -> list[Tensor]:
+        value = self.coefficient * self._squared_norm(part)
+        gradients = torch.autograd.grad(value, trainable(self.model), materialize_grads=True)
+        return [gradient.detach() for gradient in gradients]
+
+    def _finite_difference(self, part: Part) -> list[Tensor]:
+        """In float32 at least: bfloat16 would round the difference away, so logits made by autocast may not serve."""
+        device = part.x.device.type
+        if torch.is_autocast_enabled(device):
+            part = part._replace(logits=None)
+        with torch.autocast(device, enabled=False):
+            parameters = trainable(self.model)
+            x, value, drawn = self._start(part)
+            moved = [x] if self.of_input else parameters
+            inputs = [x, *parameters] if self.of_input else parameters
+            found = torch.autograd.grad(value, inputs, materialize_grads=True)
+            direction, here = found[: len(moved)], found[-len(parameters) :]
+            length, size = (squared_norm(tensors).detach().sqrt().clamp_min(TINY) for tensors in (direction, moved))
+            step = STEP * size / length
+            with _moved(moved, direction, step):
+                shifted = self.objective(self._logits(x), drawn)
+                there = torch.autograd.grad(shifted, parameters, materialize_grads=True)
+        return [2 * self.coefficient / step * (b - a) for a, b in zip(here, there)]
 
 
-class RandomLabelGradientPenalty(Penalty):
-    """GP_r: ||1/B sum_i g(x_i, y_i)||^2 with labels drawn uniformly over the classes (section 4)."""
-
-    def squared_norm(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        logits = self.logits(x)
-        labels = uniform_labels(logits, self.generator)
-        return squared_norm(loss_gradient(logits, labels, trainable(self.model), differentiable=True))
-
-
-class GradientPenalty(Penalty):
-    """GP: the squared norm of the mini-batch gradient, true labels (section 4)."""
-
-    def squared_norm(self, x: Tensor, y: Tensor | None) -> Tensor:
-        return squared_norm(loss_gradient(self.logits(x), _needed(y), trainable(self.model), differentiable=True))
-
-
-class InputGradientPenalty(Penalty):
-    """GP_x: the squared norm of the mini-batch loss's gradient with respect to the network's input (section 4).
-
-    It is the gradient of the mean loss, hence of order 1/B, which is why its coefficients are so large.
-    """
-
-    def squared_norm(self, x: Tensor, y: Tensor | None) -> Tensor:
-        x = x.detach().requires_grad_()
-        return squared_norm(loss_gradient(self.logits(x), _needed(y), [x], differentiable=True))
-
-
-def _needed(labels: Tensor | None) -> Tensor:
-    if labels is None:
-        raise ValueError("this penalty needs the batch's labels: add_gradient(x, y)")
-    return labels
+@contextmanager
+def _moved(tensors: list[Tensor], direction: Sequence[Tensor], step: Tensor) -> Iterator[None]:
+    """Each tensor moved by `step` along its direction; afterwards it is what it was, to the bit."""
+    kept = [tensor.detach().clone() for tensor in tensors]
+    with torch.no_grad():
+        for tensor, along in zip(tensors, direction):
+            tensor.add_(along * step)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, before in zip(tensors, kept):
+                tensor.copy_(before)
