@@ -13,6 +13,20 @@ import yaml
 from catfish.errors import ConfigError
 from catfish.typed import build, check_keys, exponent_hint
 
+Model = Literal[
+    "simplecnn",
+    "vgg11",
+    "wresnet44_3",
+    "wresnet44_3_skipinit",
+    "densenet40_12",
+    "resnet26_arpit",
+    "resnet32",
+    "resnet50",
+    "resnet56",
+    "resnet18",
+    "resnet18_fixup",
+    "resnet18_fixup_cifar",
+]
 Penalty = Literal["fisher", "gradient", "random_label_gradient", "input_gradient"]
 Symbol = Literal["eta_star", "small"]
 
@@ -24,7 +38,7 @@ _GRID_KEYS = {"low", "high", "count"}
 class Setting:
     """A model, a data set and how one is trained on the other; fields as in params.yaml."""
 
-    model: Literal["simplecnn", "vgg11"]
+    model: Model
     dataset: Literal["digits", "cifar10", "cifar100", "tinyimagenet"]
     width: float
     inputs: Literal["standardised", "unit"]
