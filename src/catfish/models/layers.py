@@ -1,14 +1,87 @@
-"""Choices that several families share."""
+"""Choices and parts that several families share."""
 
-from torch import nn
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+Block = Callable[[int, int, int], nn.Module]  # channels of the input, channels of the output, stride
 
 
-def scaled(channels: int, width: float) -> int:
-    """A layer's channels at a width factor, at least one."""
-    return max(1, round(channels * width))
+def scaled(count: int, factor: float) -> int:
+    """A layer's channels at a width factor, or a stage's blocks at a depth factor; at least one."""
+    return max(1, round(count * factor))
 
 
 def zero_biases(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def he_normal(model: nn.Module, mode: str) -> None:
+    """Normal convolution weights of variance 2 / fan (He et al. 2015), biases zero.
+
+    `mode` "fan_in" preserves the mean square of activations through a ReLU and a convolution, "fan_out" that of
+    gradients.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
+    zero_biases(model)
+
+
+def convolution(inputs: int, outputs: int, stride: int = 1, bias: bool = False) -> nn.Conv2d:
+    """3x3, padded so that only the stride changes the image's size."""
+    return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=bias)
+
+
+def stages(block: Block, inputs: int, channels: Sequence[int], blocks: int) -> list[nn.Module]:
+    """`blocks` blocks for each of `channels`; the first block of every stage but the first halves the image."""
+    layers = []
+    for stage, outputs in enumerate(channels):
+        for number in range(blocks):
+            layers.append(block(inputs, outputs, 2 if stage and not number else 1))
+            inputs = outputs
+    return layers
+
+
+def head(channels: int, classes: int) -> list[nn.Module]:
+    """Global average pooling and a linear layer with Glorot uniform weights and zero biases."""
+    output = nn.Linear(channels, classes)
+    nn.init.xavier_uniform_(output.weight)
+    nn.init.zeros_(output.bias)
+    return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), output]
+
+
+class Residual(nn.Module):
+    """branch(x) + shortcut(x)."""
+
+    def __init__(self, branch: nn.Module, shortcut: nn.Module):
+        super().__init__()
+        self.branch, self.shortcut = branch, shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.branch(x) + self.shortcut(x)
+
+
+class ScalarMultiplier(nn.Module):
+    """The input times one trained number; without dimensions, so that it does not promote an input in bfloat16."""
+
+    def __init__(self, initial: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(initial))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight
+
+
+class ScalarBias(nn.Module):
+    """The input plus one trained number, zero at first."""
+
+    def __init__(self):
+        super().__init__()
+        self.bias = nn.Parameter(torch.tensor(0.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias
