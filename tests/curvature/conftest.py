@@ -57,6 +57,52 @@ class NotCalled(nn.Module):
         return self.outer(F.linear(x.flatten(1), self.inner.weight).relu())
 
 
+class UsedBesides(nn.Module):
+    """A layer that is called once, and whose weight is used once more."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.inner, self.outer = nn.Linear(60, 7), nn.Linear(7, 7), nn.Linear(7, CLASSES)
+
+    def forward(self, x):
+        inner = self.inner(self.first(x.flatten(1)).tanh())
+        return self.outer(F.linear(inner, self.inner.weight))
+
+
+class CalledInVain(nn.Module):
+    """A layer whose call leads nowhere, and whose weight is used once."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.outer = nn.Linear(60, 7), nn.Linear(7, CLASSES)
+
+    def forward(self, x):
+        self.inner(x.flatten(1))
+        return self.outer(F.linear(x.flatten(1), self.inner.weight).tanh())
+
+
+class Scalar(nn.Module):
+    """A layer that no library knows: it uses its two numbers three times."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale, self.shift = nn.Parameter(torch.tensor(0.7)), nn.Parameter(torch.tensor(0.1))
+
+    def forward(self, x):
+        return self.scale * x + self.shift * self.scale
+
+
+class Gate(nn.Module):
+    """A layer of two inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.gate, self.outer = nn.Linear(60, 7), nn.Bilinear(7, 60, 5), nn.Linear(5, CLASSES)
+
+    def forward(self, x):
+        return self.outer(self.gate(self.inner(x.flatten(1)), x.flatten(1)))
+
+
 class Turned(nn.Module):
     """A layer whose first dimension is not the batch, though it may be as long."""
 
@@ -130,23 +176,30 @@ FAST = {  # networks that need no gradients of single examples
     "one layer frozen": _frozen_layer,
     "one bias frozen": _frozen_bias,
 }
-GENERIC = {
+RARE = {  # networks with layers that are differentiated by themselves
     "transposed": lambda: nn.Sequential(
         nn.ConvTranspose2d(2, 3, 2, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(360, CLASSES)
     ),
+    "slopes": lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.PReLU(3), nn.Flatten(), nn.Linear(36, CLASSES)),
+    "scalars": lambda: nn.Sequential(nn.Conv2d(2, 3, 3), Scalar(), nn.Tanh(), nn.Flatten(), nn.Linear(36, CLASSES)),
+}
+GENERIC = {
     "weight norm": lambda: nn.Sequential(nn.Flatten(), parametrizations.weight_norm(nn.Linear(60, CLASSES))),
     "used twice": Shared,
     "tied weights": Tied,
     "not called": NotCalled,
     "a parameter of its own": Own,
     "turned": Turned,
+    "used besides": UsedBesides,
+    "called in vain": CalledInVain,
+    "two inputs": Gate,
 }
 
 
 def network(name: str) -> nn.Module:
     """A network in training mode whose batch norm has seen some data."""
     torch.manual_seed(0)
-    model = (FAST | GENERIC)[name]().double()
+    model = (FAST | RARE | GENERIC)[name]().double()
     with torch.no_grad():
         model(2 + 3 * torch.randn(8, *IMAGE, dtype=torch.float64))
     return model

@@ -8,10 +8,10 @@ from torch.testing import assert_close
 from catfish.curvature import layers, per_example, per_example_gradient_norms
 from catfish.models import build
 
-from .conftest import FAST, GENERIC, network, single_gradients
+from .conftest import FAST, GENERIC, RARE, network, single_gradients
 
 
-@pytest.mark.parametrize("name", FAST | GENERIC)
+@pytest.mark.parametrize("name", FAST | RARE | GENERIC)
 def test_norms_are_those_of_explicit_gradients(name, batch):
     model = network(name)
     exact = single_gradients(model, *batch).norm(dim=1)
@@ -28,15 +28,23 @@ def generic_names(monkeypatch):
     return taken
 
 
-@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("name", FAST | RARE)
 def test_known_layers_need_no_gradients_of_single_examples(name, batch, generic_names):
     per_example_gradient_norms(network(name), *batch)
     assert generic_names == []
 
 
-def test_only_what_is_not_known_takes_the_generic_path(batch, generic_names):
-    per_example_gradient_norms(network("a parameter of its own"), *batch)
-    assert generic_names == ["scale"]
+@pytest.mark.parametrize(
+    "name, names",
+    [
+        ("a parameter of its own", ["scale"]),
+        ("used besides", ["inner.weight", "inner.bias"]),
+        ("two inputs", ["gate.weight", "gate.bias"]),
+    ],
+)
+def test_only_what_follows_from_no_layer_alone_takes_the_generic_path(name, names, batch, generic_names):
+    per_example_gradient_norms(network(name), *batch)
+    assert generic_names == names
 
 
 @pytest.mark.parametrize("name", ["simplecnn", "vgg11"])

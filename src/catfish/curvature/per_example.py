@@ -1,9 +1,11 @@
 """Norms of the gradients of single examples, without a backward pass for each.
 
 One forward pass records what every layer took, one backward pass what arrived at its output; `layers` makes norms of
-it. Parameters outside such layers (bare ones, shared or reparametrised weights, rarer layers) go through vectorised
-differentiation, which is as exact.
+it, and for rarer layers vectorised differentiation of the layer alone. Parameters used otherwise (bare ones, shared or
+reparametrised weights) go through vectorised differentiation of the model, which is as exact.
 """
+
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from catfish.curvature import layers
 from catfish.curvature.data import Source, labelled
 from catfish.curvature.evaluation import evaluation_mode
+from catfish.curvature.uses import uses
 
 _CHUNK_BYTES = 2**29  # memory for gradients held at once on the generic path
 
@@ -55,6 +58,16 @@ def by_layer(squares: dict[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
+class Call(NamedTuple):
+    """One call of a layer."""
+
+    layer: nn.Module
+    a: Tensor  # what it took
+    version: int  # of that tensor, to notice when it is overwritten
+    before: Any  # the node of the autograd graph that made it
+    edge: Any  # of the output in the autograd graph; None if nothing is differentiated
+
+
 class Tape:
     """A forward pass in evaluation mode, from which squared norms of per-example gradients can be taken repeatedly.
 
@@ -69,14 +82,13 @@ class Tape:
         few = x[:1] if len(x) != 1 else torch.cat([x, x])
         with torch.no_grad():  # shows whether a layer's first dimension counts the examples
             _, probed = _recorded(model, candidates, few)
+        total = uses(self.logits.grad_fn) if self.logits.requires_grad else {}
         self._calls = {
             name: found[0]
             for name, found in calls.items()
-            if len(found) == 1
-            and len(probed[name]) == 1
-            and (len(found[0][1]), len(probed[name][0][1])) == (len(x), len(few))
-            and layers.takes(candidates[name], found[0][1])
-            and found[0][1]._version == found[0][2]  # not overwritten since
+            if len(found) == len(probed[name]) == 1
+            and (len(found[0].a), len(probed[name][0].a)) == (len(x), len(few))
+            and _serves(found[0], total)
         }
         served = {
             f"{name}.{own}" if name else own for name in self._calls for own, _ in candidates[name].named_parameters()
@@ -89,14 +101,15 @@ class Tape:
 
         J_i is the Jacobian of example i's logits. `again`: keep the pass for another call.
         """
-        edges = [edge for _, _, _, edge in self._calls.values()]
+        edges = [call.edge for call in self._calls.values()]
         found: dict[str, Tensor] = {}
         if edges:
             gradients = torch.autograd.grad(
                 self.logits, edges, cotangents, retain_graph=again, allow_unused=True, materialize_grads=True
             )
-            for (name, (layer, a, _, _)), g in zip(self._calls.items(), gradients):
-                for own, value in layers.squares(layer, a, g).items():
+            for (name, call), g in zip(self._calls.items(), gradients):
+                form = layers.squares if layers.is_known(call.layer) else _of_layer
+                for own, value in form(call.layer, call.a, g).items():
                     found[f"{name}.{own}" if name else own] = value
         if self._rest:
             found |= _generic(self._model, self._rest, self._x, cotangents)
@@ -113,7 +126,7 @@ def _refuse_mixing(model: nn.Module) -> None:
 
 
 def _candidates(model: nn.Module) -> dict[str, nn.Module]:
-    """The modules with trained parameters that they share with no other, if `layers` knows their kind."""
+    """The modules whose parameters are all their own: neither a submodule's nor shared with another module."""
     owners: dict[int, int] = {}
     for module in model.modules():
         for p in module.parameters(recurse=False):
@@ -121,30 +134,55 @@ def _candidates(model: nn.Module) -> dict[str, nn.Module]:
     return {
         name: module
         for name, module in model.named_modules()
-        if layers.is_known(module)
-        and any(p.requires_grad for p in module.parameters())
+        if any(p.requires_grad for p in module.parameters())
         and all(owners[id(p)] == 1 for p in module.parameters())
+        and not any(True for child in module.children() for _ in child.parameters())
     }
 
 
-def _recorded(model: nn.Module, candidates: dict[str, nn.Module], x: Tensor):
-    """The logits, and for each candidate its calls: (layer, input, the input's version, edge of the output)."""
-    calls: dict[str, list] = {name: [] for name in candidates}
+def _recorded(model: nn.Module, candidates: dict[str, nn.Module], x: Tensor) -> tuple[Tensor, dict[str, list[Call]]]:
+    """The logits, and the calls of each candidate."""
+    calls: dict[str, list[Call]] = {name: [] for name in candidates}
 
     def remember(name: str):
-        def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        def hook(layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
+            tensors = (*inputs, output)
+            if named or len(tensors) != 2 or not all(isinstance(tensor, Tensor) for tensor in tensors):
+                calls[name] += [None, None]  # not to be served, as little as a layer that is called twice
+                return
             # The edge stays that of the layer's output when a ReLU then overwrites the tensor in place.
-            a = inputs[0].detach() if inputs else x.new_empty(0)  # called by keyword: not served
-            calls[name].append((layer, a, a._version, get_gradient_edge(output) if output.requires_grad else None))
+            edge = get_gradient_edge(output) if output.requires_grad else None
+            calls[name].append(Call(layer, inputs[0].detach(), inputs[0]._version, inputs[0].grad_fn, edge))
 
         return hook
 
-    hooks = [layer.register_forward_hook(remember(name)) for name, layer in candidates.items()]
+    hooks = [layer.register_forward_hook(remember(name), with_kwargs=True) for name, layer in candidates.items()]
     try:
         return model(x), calls
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _serves(call: Call, total: dict[int, int]) -> bool:
+    """Whether the gradients of a layer's parameters follow from this call: the model uses them nowhere else."""
+    layer, a = call.layer, call.a
+    if call.edge is None or (layers.is_known(layer) and not layers.takes(layer, a)) or a._version != call.version:
+        return False
+    here = uses(call.edge.node, call.before)
+    return all(here[id(p)] == total[id(p)] for p in layer.parameters() if p.requires_grad)
+
+
+def _of_layer(layer: nn.Module, a: Tensor, g: Tensor) -> dict[str, Tensor]:
+    """What `layers.squares` gives, for a layer of any kind, from explicit gradients of its trained parameters."""
+    trained = {name: p.detach() for name, p in layer.named_parameters() if p.requires_grad}
+    fixed = {name: p.detach() for name, p in layer.named_parameters() if not p.requires_grad}
+    fixed |= {name: buffer.detach() for name, buffer in layer.named_buffers()}
+
+    def product(some: dict[str, Tensor], one: Tensor, cotangent: Tensor) -> Tensor:
+        return (torch.func.functional_call(layer, (some, fixed), (one[None],))[0] * cotangent).sum()
+
+    return _squared_gradients(product, trained, a, g)
 
 
 def _generic(model: nn.Module, names: list[str], x: Tensor, cotangents: Tensor) -> dict[str, Tensor]:
@@ -156,9 +194,15 @@ def _generic(model: nn.Module, names: list[str], x: Tensor, cotangents: Tensor) 
     def product(some: dict[str, Tensor], one: Tensor, cotangent: Tensor) -> Tensor:
         return (torch.func.functional_call(model, (some, fixed), (one[None],))[0] * cotangent).sum()
 
-    def norms(one: Tensor, cotangent: Tensor) -> dict[str, Tensor]:
-        return {name: g.square().sum() for name, g in torch.func.grad(product)(chosen, one, cotangent).items()}
+    return _squared_gradients(product, chosen, x, cotangents)
 
-    bytes_each = sum(p.numel() * p.element_size() for p in chosen.values())
+
+def _squared_gradients(product, parameters: dict[str, Tensor], x: Tensor, cotangents: Tensor) -> dict[str, Tensor]:
+    """Squared norms (B,) of the gradients of product(parameters, x_i, c_i), a chunk of examples at a time."""
+
+    def norms(one: Tensor, cotangent: Tensor) -> dict[str, Tensor]:
+        return {name: g.square().sum() for name, g in torch.func.grad(product)(parameters, one, cotangent).items()}
+
+    bytes_each = sum(p.numel() * p.element_size() for p in parameters.values())
     chunk = max(1, _CHUNK_BYTES // max(1, bytes_each))
     return torch.func.vmap(norms, chunk_size=chunk, randomness="error")(x, cotangents)
