@@ -1,11 +1,17 @@
-"""Shapes and sizes, against numbers derived by hand."""
+"""Shapes and sizes, against numbers derived by hand; those of residual networks are in test_parameters.py."""
+
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
 from torch import nn
+from torch.testing import assert_close
 
-from catfish.models import BUILDERS, build
+from catfish.config import Setting
+from catfish.models import BUILDERS, FIXED_DEPTH, build
 from catfish.models.layers import scaled
+
+NORMALISED = {"wresnet44_3", "densenet40_12", "resnet32", "resnet50", "resnet56", "resnet18"}
 
 
 def convolution(inputs, outputs):
@@ -63,26 +69,81 @@ def test_scaled(channels, width, result):
 @pytest.mark.parametrize("name", BUILDERS)
 @pytest.mark.parametrize("classes, width", [(10, 0.1), (100, 0.25), (2, 0.001)])
 def test_images_give_one_logit_a_class(name, classes, width):
-    logits = build(name, classes, width)(torch.rand(3, 3, 32, 32))
+    logits = tiny(name, classes, width)(torch.rand(3, 3, 32, 32))
     assert logits.shape == (3, classes) and logits.isfinite().all()
 
 
-@pytest.mark.parametrize("name", BUILDERS)
-def test_examples_do_not_depend_on_one_another_nor_on_the_mode(name):
+def tiny(name, classes=10, width=0.1):
+    """A network of the fewest blocks."""
+    return build(name, classes, width, 1.0 if name in FIXED_DEPTH else 0.01)
+
+
+def moved(name):
+    """A network in float64 away from its initialisation, whose batch norm has seen data: nothing is zero or one."""
     torch.manual_seed(0)
-    model, x = build(name, 10, 0.25).double(), torch.randn(4, 3, 32, 32, dtype=torch.float64)
-    together, alone = model.train()(x), torch.cat([model.eval()(image[None]) for image in x])
-    torch.testing.assert_close(together, alone, rtol=1e-12, atol=1e-12)
+    model = tiny(name, width=0.25).double()
+    with torch.no_grad():
+        for p in model.parameters():
+            p += 0.1 * torch.randn_like(p)
+        model(torch.randn(16, 3, 32, 32, dtype=torch.float64))
+    return model
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_no_dropout_no_batch_norm_and_everything_trained(name):
-    model = build(name, 10, 0.1)
-    assert list(model.buffers()) == [] and all(p.requires_grad for p in model.parameters())
+def test_examples_do_not_depend_on_one_another_in_evaluation_mode(name):
+    model, x = moved(name).eval(), torch.randn(4, 3, 32, 32, dtype=torch.float64)
+    assert_close(model(x), torch.cat([model(image[None]) for image in x]), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(BUILDERS.keys() - NORMALISED))
+def test_without_batch_norm_the_mode_does_not_matter(name):
+    model, x = moved(name), torch.randn(4, 3, 32, 32, dtype=torch.float64)
+    assert torch.equal(model.train()(x), model.eval()(x))
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_batch_norm_where_the_paper_has_it_no_dropout_and_everything_trained(name):
+    model = tiny(name)
     kinds = {type(module) for module in model.modules()}
+    assert (nn.BatchNorm2d in kinds) == (name in NORMALISED) == (list(model.buffers()) != [])
+    assert nn.Dropout not in kinds and all(p.requires_grad for p in model.parameters())
+    assert all(not module.inplace for module in model.modules() if isinstance(module, nn.ReLU))
+
+
+@pytest.mark.parametrize("name", ["simplecnn", "vgg11"])
+def test_the_layers_of_the_plain_networks(name):
+    kinds = {type(module) for module in build(name, 10, 0.1).modules()}
     assert kinds == {nn.Sequential, nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Flatten, nn.Linear}
+
+
+@pytest.mark.parametrize(
+    "name, size, left",
+    [
+        *((name, 32, 8) for name in ("wresnet44_3", "wresnet44_3_skipinit", "densenet40_12", "resnet26_arpit")),
+        *((name, 32, 8) for name in ("resnet32", "resnet50", "resnet56")),
+        *((name, 32, 4) for name in ("resnet18", "resnet18_fixup_cifar")),
+        *(("resnet18_fixup", size, left) for size, left in ((224, 7), (64, 2), (32, 1))),
+    ],
+)
+def test_pixels_left_for_global_average_pooling(name, size, left):
+    model, found = tiny(name, width=0.05), []
+    pooling = next(module for module in model.modules() if isinstance(module, nn.AdaptiveAvgPool2d))
+    pooling.register_forward_hook(lambda module, inputs, output: found.extend([inputs[0].shape, output.shape]))
+    assert model(torch.rand(2, 3, size, size)).shape == (2, 10)
+    channels = model[-1].in_features
+    assert found == [(2, channels, left, left), (2, channels, 1, 1)]
 
 
 def test_an_unknown_name():
     with pytest.raises(KeyError, match="resnet"):
         build("resnet", 10)
+
+
+@pytest.mark.parametrize("name", FIXED_DEPTH)
+def test_a_network_without_stages_takes_no_depth(name):
+    with pytest.raises(ValueError, match=rf"{name}: depth 0\.5 is not allowed; allowed: 1"):
+        build(name, 10, depth=0.5)
+
+
+def test_params_yaml_may_name_every_network():
+    assert get_args(get_type_hints(Setting)["model"]) == tuple(BUILDERS)

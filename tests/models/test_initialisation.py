@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from catfish.models import BUILDERS, build
+from catfish.models import BUILDERS, FIXED_DEPTH, build
 
 
 def layers(model):
@@ -20,9 +20,15 @@ def fans(layer):
 @pytest.mark.parametrize("name", BUILDERS)
 def test_biases_are_zero(name):
     torch.manual_seed(0)
-    model = build(name, 10, 0.25)
-    assert all((layer.bias == 0).all() for layer in layers(model))
-    assert all((layer.weight != 0).any() for layer in layers(model))
+    model = slim(name)
+    biases = [layer.bias for layer in layers(model) if layer.bias is not None]
+    assert biases and all((bias == 0).all() for bias in biases)
+    if "fixup" not in name:
+        assert all((layer.weight != 0).any() for layer in layers(model))
+
+
+def slim(name):
+    return build(name, 10, 0.25, 1.0 if name in FIXED_DEPTH else 0.3)
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -30,9 +36,23 @@ def test_the_seed_alone_decides_the_weights(name):
     drawn = []
     for seed in (3, 3, 4):
         torch.manual_seed(seed)
-        drawn.append(torch.cat([p.detach().flatten() for p in build(name, 10, 0.25).parameters()]))
+        drawn.append(torch.cat([p.detach().flatten() for p in slim(name).parameters()]))
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
+
+
+@pytest.mark.parametrize("name", ["wresnet44_3", "densenet40_12", "resnet32", "resnet18"])
+def test_networks_with_batch_norm_are_he_normal_by_fan_out_with_a_glorot_output(name):
+    torch.manual_seed(0)
+    model = slim(name)
+    *hidden, output = layers(model)
+    for layer in hidden:
+        variance, n = 2 / fans(layer)[1], layer.weight.numel()
+        assert abs(layer.weight.square().mean() / variance - 1) < 5 * math.sqrt(2 / n)
+    bound = math.sqrt(6 / sum(fans(output)))
+    assert 0.9 * bound < output.weight.abs().max() <= bound
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert all((norm.weight == 1).all() and (norm.bias == 0).all() for norm in norms)
 
 
 def test_simplecnn_is_glorot_uniform():
