@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     planned.add_argument("--scale", help="demo, laptop or paper (default: the `scale` in the params file)")
 
     prepare = _command(commands, "prepare", _prepare, "convert a data set's raw files into arrays and a manifest")
-    prepare.add_argument("name", help="digits, cifar10, cifar100 or tinyimagenet")
+    prepare.add_argument("name", help="digits, cifar10, cifar100, tinyimagenet, imagenet or imagenet64")
     prepare.add_argument(
         "--raw",
         type=Path,

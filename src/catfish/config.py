@@ -25,7 +25,7 @@ class Setting:
     """A model, a data set and how one is trained on the other; fields as in params.yaml."""
 
     model: Literal["simplecnn", "vgg11"]
-    dataset: Literal["digits", "cifar10", "cifar100", "tinyimagenet"]
+    dataset: Literal["digits", "cifar10", "cifar100", "tinyimagenet", "imagenet", "imagenet64"]
     width: float
     inputs: Literal["standardised", "unit"]
     examples: int | None

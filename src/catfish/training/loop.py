@@ -138,17 +138,17 @@ def _train_epoch(run: Run, state: State, data: Data) -> Tensor:
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(run, state.epoch)
     losses = []
-    batches = list(epoch_order(len(data.train), run.batch_size, state.generators["order"]))
-    for index in tqdm(batches, f"epoch {state.epoch}/{run.epochs}", unit="step", leave=False, disable=None):
-        losses.append(_step(run, state, data, index))
+    order = list(epoch_order(len(data.train), run.batch_size, state.generators["order"]))
+    batches, shown = data.train.batches(order), f"epoch {state.epoch}/{run.epochs}"
+    for images, y in tqdm(batches, shown, len(order), unit="step", leave=False, disable=None):
+        losses.append(_step(run, state, data, images, y))
         state.step += 1
     total = torch.stack([parameter.detach().sum() for parameter in state.model.parameters()]).sum()
     losses[-1] = torch.where(total.isfinite(), losses[-1], math.nan)
     return torch.stack(losses).cpu()
 
 
-def _step(run: Run, state: State, data: Data, index: Tensor) -> Tensor:
-    images, y = data.train.images[index], data.train.labels[index]
+def _step(run: Run, state: State, data: Data, images: Tensor, y: Tensor) -> Tensor:
     if run.augment:
         images = augment(images, state.generators["augmentation"])
     x = data.pixels(images)
