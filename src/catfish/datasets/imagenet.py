@@ -113,14 +113,20 @@ def list_files(root: Path, folder: str) -> Files:
 
 
 def _entries(folder: Path, home: Path) -> Iterator[os.DirEntry]:
+    _check_inside(folder, home)
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(home):
-                raise DataError(
-                    f"{entry.path}: a link that leaves {home}; put the files themselves there, or make {FOLDER} itself "
-                    "a link to the folder that holds everything"
-                )
+            if entry.is_symlink():
+                _check_inside(Path(entry.path), home)
             yield entry
+
+
+def _check_inside(path: Path, home: Path) -> None:
+    if not path.resolve().is_relative_to(home):
+        raise DataError(
+            f"{path}: a link that leaves {home}; put the files themselves there, or make {FOLDER} itself a link to "
+            "the folder that holds everything"
+        )
 
 
 def _size(entry: os.DirEntry) -> int:

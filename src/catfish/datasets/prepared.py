@@ -100,14 +100,12 @@ def load_prepared(folder: Path) -> Prepared:
             arrays = {key: file[key] for key in file}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a prepared data set ({error}); {cure}") from error
+    sharded = "shards" in manifest
     for part, count in manifest["counts"].items():
-        _check(path, f"{part}_labels", arrays, np.int64, (count,), cure)
-    if "shards" in manifest:
-        images = _open_images(folder, manifest, arrays, cure)
-    else:
-        for part, count in manifest["counts"].items():
+        if not sharded:
             _check(path, f"{part}_images", arrays, np.uint8, (count, *manifest["image_shape"]), cure)
-        images = [arrays[f"{part}_images"] for part in PARTS]
+        _check(path, f"{part}_labels", arrays, np.int64, (count,), cure)
+    images = _open_images(folder, manifest, arrays, cure) if sharded else [arrays[f"{part}_images"] for part in PARTS]
     return Prepared(images[0], arrays["train_labels"], images[1], arrays["test_labels"], manifest)
 
 

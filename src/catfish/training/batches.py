@@ -147,7 +147,7 @@ def _resident(images: np.ndarray, rows: np.ndarray, device: torch.device) -> Ten
     channels, height, width = images.shape[1:]
     chosen = torch.empty(len(rows), height, width, channels, dtype=torch.uint8, device=device)
     for part, target in zip(np.split(rows, range(SLICE, len(rows), SLICE)), chosen.split(SLICE)):
-        target.copy_(torch.from_numpy(np.ascontiguousarray(images[part].transpose(0, 2, 3, 1))))
+        target.copy_(torch.from_numpy(images[part]).permute(0, 2, 3, 1))
     return chosen
 
 
