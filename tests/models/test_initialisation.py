@@ -66,15 +66,15 @@ def test_simplecnn_is_glorot_uniform():
         assert abs(layer.weight.square().mean() / (bound**2 / 3) - 1) < 5 * math.sqrt(0.8 / n)
 
 
-def test_vgg11_is_he_normal_with_a_glorot_output():
+def test_vgg11_is_he_normal_with_a_small_output():
     torch.manual_seed(0)
     *hidden, output = layers(build("vgg11", 100, 0.5))
     for layer in hidden:
         variance, n = 2 / fans(layer)[0], layer.weight.numel()
         assert abs(layer.weight.var() / variance - 1) < 5 * math.sqrt(2 / n)
         assert layer.weight.abs().max() > 2.5 * math.sqrt(variance)  # not cut off, as a uniform draw is at 1.7
-    bound = math.sqrt(6 / sum(fans(output)))
-    assert 0.98 * bound < output.weight.abs().max() <= bound
+    n = output.weight.numel()
+    assert abs(output.weight.var() / (0.01**2 * 2) - 1) < 5 * math.sqrt(2 / n)  # at half the width
 
 
 def scales(model):
@@ -93,11 +93,11 @@ def scales(model):
 @pytest.mark.parametrize("width", [0.125, 0.5])
 def test_activations_of_vgg11_neither_vanish_nor_explode(width):
     torch.manual_seed(0)
-    ours = torch.stack([scales(build("vgg11", 100, width)) for _ in range(3)]).log().mean(0).exp()
+    ours = torch.stack([scales(build("vgg11", 100, width))[:-1] for _ in range(3)]).log().mean(0).exp()
     assert ours.min() > 0.5 and ours.max() < 4, ours
 
     vanishing = build("vgg11", 100, width)  # torch's own scheme, for comparison, is what the bounds exclude
     for layer in layers(vanishing):
         layer.reset_parameters()
         nn.init.zeros_(layer.bias)
-    assert scales(vanishing).min() < 0.1
+    assert scales(vanishing)[:-1].min() < 0.1

@@ -64,6 +64,16 @@ def test_every_regulariser_changes_the_trajectory_and_only_the_seed_decides(
     assert not torch.equal(plain, other_seed)
 
 
+def test_a_penalty_begins_after_its_onset(make_run, make_data, tmp_path, weights):
+    data, fisher = make_data(), {"penalty": "fisher", "coefficient": 0.01, "every": 1}
+    for number, changes in enumerate(({}, {**fisher, "onset": 2}, {**fisher, "onset": 1}, fisher)):
+        train(make_run(**changes), data, tmp_path / str(number))
+    plain, never, later, always = weights()
+    assert torch.equal(plain, never)
+    assert not torch.equal(plain, later)
+    assert not torch.equal(later, always)
+
+
 @pytest.mark.parametrize("changes", [{}, {"penalty": "fisher", "coefficient": 0.01}], ids=["plain", "fisher"])
 def test_measurements_do_not_change_the_trajectory(make_run, make_data, tmp_path, weights, changes):
     run = make_run("vgg11_c100_noise25", augment="flip_crop", **changes)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from catfish.curvature.convolution import TwiceDifferentiable
+from catfish.convolution import TwiceDifferentiable
 from catfish.curvature.data import Source, again, batches, labelled
 from catfish.gradients import loss_gradient, trainable
 

@@ -9,12 +9,10 @@ import numpy as np
 
 from catfish.datasets.errors import DataError
 
-IMAGE_SHAPE = (3, 32, 32)  # channels, height, width
-
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """A data set as read: uint8 images (N, 3, 32, 32), int64 labels (N,), and where they came from."""
+    """A data set as read: uint8 images (N, 3, H, W), int64 labels (N,), and where they came from."""
 
     train_images: np.ndarray
     train_labels: np.ndarray
@@ -44,3 +42,10 @@ def check_counts(labels: np.ndarray, classes: int, per_class: int | Sequence[int
 def versions(*packages: str) -> dict[str, str]:
     """Installed version of each package."""
     return {package: version(package) for package in packages}
+
+
+def libjpeg() -> str:
+    """Version of the library that decodes JPEG images for Pillow."""
+    from PIL import features
+
+    return f"{features.version('libjpeg_turbo') or features.version('jpg')}"

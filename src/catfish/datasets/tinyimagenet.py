@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from catfish.datasets.arrays import IMAGE_SHAPE, Arrays, check_counts, versions
+from catfish.datasets.arrays import Arrays, check_counts, libjpeg, versions
 from catfish.datasets.download import fetch
 from catfish.datasets.errors import DataError
 from catfish.files import checksum
@@ -25,6 +25,7 @@ HOME = "http://cs231n.stanford.edu"
 FOLDER = "tiny-imagenet-200"
 ARCHIVE = f"{FOLDER}.zip"
 ARCHIVE_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"  # 248,100,043 bytes
+SIZE = 32  # pixels, after downsizing
 CURE = f"take the official files from {HOME}/{ARCHIVE}"
 
 
@@ -65,7 +66,7 @@ def read_tinyimagenet(
         test_labels,
         classes,
         source={"home": HOME, **tree.source, "original_sizes": dict(sorted(sizes.items()))},
-        made_with={**versions("numpy", "pillow"), "libjpeg": _libjpeg()},
+        made_with={**versions("numpy", "pillow"), "libjpeg": libjpeg()},
     )
 
 
@@ -140,7 +141,7 @@ def _read_images(tree: Tree, names: list[str], sizes: Counter[str]) -> np.ndarra
     """The named images (N, 3, 32, 32); counts their original sizes into `sizes`."""
     from tqdm import tqdm
 
-    images = np.empty((len(names), *IMAGE_SHAPE), np.uint8)
+    images = np.empty((len(names), 3, SIZE, SIZE), np.uint8)
     for row, name in enumerate(tqdm(names, desc=f"{FOLDER}/{names[0].split('/')[0]}", unit="image", disable=None)):
         images[row], size = _decode(_read(tree, name), f"{tree.path}/{name}")
         sizes[size] += 1
@@ -159,13 +160,7 @@ def _decode(data: bytes, where: str) -> tuple[np.ndarray, str]:
         image = Image.open(BytesIO(data), formats=["JPEG"])
         # A copy where it is 32x32 already. The gap of 1 takes the mean in one step; two, across and down, would round
         # twice and brighten the data by half a grey value.
-        pixels = image.convert("RGB").resize((32, 32), Image.Resampling.BOX, reducing_gap=1)
+        pixels = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BOX, reducing_gap=1)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{where}: not a readable JPEG image ({error}); {CURE}") from error
     return np.asarray(pixels).transpose(2, 0, 1), f"{image.width}x{image.height}"  # (32, 32, 3) -> (3, 32, 32)
-
-
-def _libjpeg() -> str:
-    from PIL import features
-
-    return f"{features.version('libjpeg_turbo') or features.version('jpg')}"

@@ -29,7 +29,7 @@ def vgg11(classes: int, width: float = 1.0) -> nn.Module:
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
     output = nn.Linear(hidden, classes)
-    nn.init.normal_(output.weight, std=0.01)
+    nn.init.normal_(output.weight, std=0.01 * (512 / hidden) ** 0.5)  # logits as large at any width
     model = nn.Sequential(*layers, output)
     zero_biases(model)
     return model

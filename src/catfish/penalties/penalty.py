@@ -6,7 +6,7 @@ differentiated, and when it is recomputed and added does not.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from catfish.convolution import TwiceDifferentiable
 from catfish.gradients import squared_norm, trainable
 
 DERIVATIVES = ("double_backward", "finite_difference")
@@ -80,8 +81,13 @@ class Penalty(ABC):
 
     @property
     def due(self) -> bool:
-        """Whether the next `add_gradient` recomputes, so that it can use the logits of the training step."""
+        """Whether the next `add_gradient` recomputes."""
         return self._calls % self.every == 0
+
+    @property
+    def shares(self) -> bool:
+        """Whether the next `add_gradient` can use the logits of the training step; see `gradient`."""
+        return self.due and self._whole
 
     def add_gradient(self, x: Tensor, y: Tensor | None = None, logits: Tensor | None = None) -> None:
         """Add the gradient of alpha * ||.||^2 to every parameter's `.grad`; call it between backward() and step().
@@ -102,10 +108,12 @@ class Penalty(ABC):
         """The gradient of alpha * ||.||^2 on this batch with respect to each trained parameter.
 
         logits: `model(x)` with its graph, if it is still there after `loss.backward(retain_graph=True)`; this saves a
-        forward pass. It is not used where parts of the batch are penalised, or the gradient at the input.
+        forward pass, and is faster if they were made within `catfish.convolution.TwiceDifferentiable`. They are not
+        used where parts of the batch are penalised, or the gradient at the input.
         """
-        form = self._double_backward if self.derivative == "double_backward" else self._finite_difference
-        with torch.enable_grad():
+        twice = self.derivative == "double_backward"
+        form = self._double_backward if twice else self._finite_difference
+        with torch.enable_grad(), TwiceDifferentiable() if twice else nullcontext():
             gradients = [form(part) for part in self._parts(x, y, logits)]
         return [torch.stack(same).mean(0) if len(same) > 1 else same[0] for same in zip(*gradients)]
 
@@ -120,8 +128,12 @@ class Penalty(ABC):
     def load_state_dict(self, state: dict) -> None:
         self._calls, self._cached = state["calls"], list(state["cached"])
 
+    @property
+    def _whole(self) -> bool:
+        return self.first_examples is None and self.micro_batch is None and not self.of_input
+
     def _parts(self, x: Tensor, y: Tensor | None, logits: Tensor | None) -> Iterator[Part]:
-        if self.first_examples is None and self.micro_batch is None and not self.of_input:
+        if self._whole:
             return iter([Part(x, y, logits)])
         x, y = x[: self.first_examples], None if y is None else y[: self.first_examples]
         size = self.micro_batch or len(x)

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from catfish import models
+from catfish.convolution import TwiceDifferentiable
 from catfish.penalties import PENALTIES
 from catfish.plan import Run
 from catfish.records import COLUMNS, TIMING_COLUMNS, Table
@@ -72,7 +74,8 @@ def initial_state(run: Run, classes: int, device: torch.device) -> State:
     generators = {name: generator(device, run.seed, name) for name in ("order", "augmentation", "labels", "mixup")}
     penalty = None
     if run.penalty is not None:
-        penalty = PENALTIES[run.penalty](model, run.coefficient, run.every, generators["labels"])
+        form = {key: getattr(run, key) for key in ("first_examples", "micro_batch", "derivative")}
+        penalty = PENALTIES[run.penalty](model, run.coefficient, run.every, generators["labels"], **form)
     return State(model, optimizer, penalty, generators)
 
 
@@ -139,33 +142,39 @@ def _train_epoch(run: Run, state: State, data: Data) -> Tensor:
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(run, state.epoch)
     losses = []
-    batches = list(epoch_order(len(data.train), run.batch_size, state.generators["order"]))
-    for index in tqdm(batches, f"epoch {state.epoch}/{run.epochs}", unit="step", leave=False, disable=None):
-        losses.append(_step(run, state, data, index))
+    order = list(epoch_order(len(data.train), run.batch_size, state.generators["order"]))
+    batches, shown = data.train.batches(order), f"epoch {state.epoch}/{run.epochs}"
+    for images, y in tqdm(batches, shown, len(order), unit="step", leave=False, disable=None):
+        losses.append(_step(run, state, data, images, y))
         state.step += 1
     total = torch.stack([parameter.detach().sum() for parameter in state.model.parameters()]).sum()
     losses[-1] = torch.where(total.isfinite(), losses[-1], math.nan)
     return torch.stack(losses).cpu()
 
 
-def _step(run: Run, state: State, data: Data, index: Tensor) -> Tensor:
-    y = data.train.labels[index]
-    x = data.pixels(AUGMENTATIONS[run.augment](data.train.images[index], state.generators["augmentation"]))
+def _step(run: Run, state: State, data: Data, images: Tensor, y: Tensor) -> Tensor:
+    x = data.pixels(AUGMENTATIONS[run.augment](images, state.generators["augmentation"]))
+    penalty = state.penalty if state.epoch > run.onset else None
+    shares = penalty is not None and penalty.shares
     state.optimizer.zero_grad()
     with torch.autocast(x.device.type, torch.bfloat16, enabled=run.precision == "bf16"):
-        loss = _loss(run, state, x, y)
-        loss.backward()
-        if state.penalty is not None:
-            state.penalty.add_gradient(x, y)
+        with TwiceDifferentiable() if shares else nullcontext():
+            logits, loss = _forward(run, state, x, y)
+        loss.backward(retain_graph=shares)
+        if penalty is not None:
+            penalty.add_gradient(x, y, logits if shares else None)
     state.optimizer.step()
     return loss.detach()
 
 
-def _loss(run: Run, state: State, x: Tensor, y: Tensor) -> Tensor:
+def _forward(run: Run, state: State, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """The logits of the batch, and its loss."""
     if not run.mixup:
-        return F.cross_entropy(state.model(x).float(), y)
+        logits = state.model(x)
+        return logits, F.cross_entropy(logits.float(), y)
     inputs, partners, weight = mixed(x, y, run.coefficient, state.generators["mixup"])
-    return mixed_loss(state.model(inputs).float(), y, partners, weight)
+    logits = state.model(inputs)
+    return logits, mixed_loss(logits.float(), y, partners, weight)
 
 
 def _finish_epoch(

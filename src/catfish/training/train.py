@@ -89,8 +89,12 @@ def _train(
         torch.set_num_threads(threads)
     target = _device(device)
     split = plan.split(configuration.setting)
-    prepared = load_prepared(plan.manifest_path(split.dataset).parent)
-    data = on_device(prepared, load_split(plan.split_path(split)), missing[0][1].inputs, target)
+    data = on_device(  # the prepared arrays are not kept beside it
+        load_prepared(plan.manifest_path(split.dataset).parent),
+        load_split(plan.split_path(split)),
+        missing[0][1].inputs,
+        target,
+    )
     interval = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
     for seed, run, fingerprint in missing:
         folder = plan.run_folder(configuration, seed)

@@ -30,6 +30,10 @@ def _arguments(input, weight, bias=None, stride=1, padding=0, dilation=1, groups
     """The arguments of torch.conv2d in one form; None for what is left to torch: named paddings, a single image."""
     if isinstance(padding, str) or input.dim() != 4:
         return None
+    device = input.device.type
+    if torch.is_autocast_enabled(device):  # which does not look into a function of one's own
+        dtype = torch.get_autocast_dtype(device)
+        input, weight, bias = input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     return input, weight, bias, (_pair(stride), _pair(padding), _pair(dilation), groups)
 
 

@@ -1,5 +1,7 @@
 """The convolution with its own second derivative against torch's, and against finite differences."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import nn
@@ -7,7 +9,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from catfish.curvature.convolution import TwiceDifferentiable
+from catfish.convolution import TwiceDifferentiable
 
 GEOMETRIES = {
     "plain": {},
@@ -78,3 +80,17 @@ def test_other_paddings_work_too(layer):
 def test_a_single_image_is_left_to_torch():
     with TwiceDifferentiable():
         assert nn.Conv2d(3, 4, 3)(torch.randn(3, 8, 8)).shape == (4, 6, 6)
+
+
+def test_autocast_is_what_it_is_without_the_context():
+    torch.manual_seed(0)
+    layer, x = nn.Conv2d(3, 4, 3), torch.randn(2, 3, 8, 8)
+    found = []
+    for context in (TwiceDifferentiable(), nullcontext()):
+        with torch.autocast("cpu", torch.bfloat16), context:
+            output = layer(x)
+            found.append([output, *torch.autograd.grad(output.float().square().sum(), list(layer.parameters()))])
+    assert found[0][0].dtype == torch.bfloat16
+    for ours, torchs in zip(*found):
+        assert ours.dtype == torchs.dtype
+        assert_close(ours.float(), torchs.float(), rtol=1e-2, atol=1e-2)
