@@ -173,6 +173,15 @@ def test_all_damaged_images_of_a_shard_are_named(raw):
     assert not list((raw.parent / "out").iterdir())
 
 
+def test_a_shard_that_shrinks_while_it_is_used_is_named(raw):
+    run(raw)
+    shards = load_prepared(raw.parent / "out").train_images
+    os.truncate(raw.parent / "out" / "train-003.npy", 200)
+    assert gathered(shards, [0]).any()
+    with pytest.raises(DataError, match=r"train-003\.npy: shorter"):
+        gathered(shards, [0, 12])
+
+
 def test_an_image_that_vanishes_is_named(tmp_path):
     assert str(decode(tmp_path / "gone.JPEG", 64, 64)).endswith("gone.JPEG: missing")
 

@@ -84,7 +84,7 @@ def write_files(
 
 
 def load_prepared(folder: Path) -> Prepared:
-    """Read a prepared data set; shards are mapped, not read.
+    """Read a prepared data set; images in shards stay there.
 
     Raises DataError, naming the file and the cure, if a file is missing, damaged, or not the one that the others
     belong to. Of shards the size alone is checked.
