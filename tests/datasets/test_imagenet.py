@@ -239,17 +239,21 @@ def test_space_is_checked_before_any_work(raw, monkeypatch):
 def test_a_missing_or_shortened_shard_is_noticed_when_data_are_loaded(raw):
     run(raw)
     out = raw.parent / "out"
-    manifest = json.loads((out / "manifest.json").read_text())
     os.truncate(out / "test-001.npy", 500)
     with pytest.raises(DataError, match=r"test-001\.npy: damaged .*run `catfish prepare imagenet64` again"):
         load_prepared(out)
     (out / "test-001.npy").unlink()
     with pytest.raises(DataError, match=r"test-001\.npy: missing"):
         load_prepared(out)
-    manifest["shards"]["train"].pop()
-    (out / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("damage", [lambda m: m["shards"]["train"].pop(), lambda m: m["shards"]["test"][0].pop("file")])
+def test_a_manifest_of_other_shards(raw, damage):
+    manifest = run(raw)
+    damage(manifest)
+    (raw.parent / "out" / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(DataError, match=r"manifest\.json: damaged, 'shards' are not those of arrays\.npz"):
-        load_prepared(out)
+        load_prepared(raw.parent / "out")
 
 
 def test_from_files_to_a_training_step(raw):
