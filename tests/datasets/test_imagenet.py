@@ -173,6 +173,23 @@ def test_all_damaged_images_of_a_shard_are_named(raw):
     assert not list((raw.parent / "out").iterdir())
 
 
+def test_a_long_list_of_damaged_images_is_cut(raw, monkeypatch):
+    monkeypatch.setattr(imagenet, "SHOWN", 1)
+    for path in paths(raw, "train")[:3]:
+        path.write_text("not an image")
+    with pytest.raises(DataError, match=r"n01_0\.JPEG: not a readable .*\n\.\.\. and 2 more\n"):
+        run(raw)
+
+
+def test_half_of_a_new_preparation_is_not_taken_for_the_old_one(raw):
+    run(raw)
+    paths(raw, "train")[5].write_text("not an image")
+    with pytest.raises(DataError, match=r"n02_0\.JPEG"):
+        run(raw)
+    with pytest.raises(DataError, match=r"manifest\.json: missing"):
+        load_prepared(raw.parent / "out")
+
+
 def test_a_shard_that_shrinks_while_it_is_used_is_named(raw):
     run(raw)
     shards = load_prepared(raw.parent / "out").train_images
