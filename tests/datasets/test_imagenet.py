@@ -173,6 +173,32 @@ def test_all_damaged_images_of_a_shard_are_named(raw):
     assert not list((raw.parent / "out").iterdir())
 
 
+def test_a_long_list_of_damaged_images_is_cut(raw, monkeypatch):
+    monkeypatch.setattr(imagenet, "SHOWN", 1)
+    for path in paths(raw, "train")[:3]:
+        path.write_text("not an image")
+    with pytest.raises(DataError, match=r"n01_0\.JPEG: not a readable .*\n\.\.\. and 2 more\n"):
+        run(raw)
+
+
+def test_half_of_a_new_preparation_is_not_taken_for_the_old_one(raw):
+    run(raw)
+    paths(raw, "train")[5].write_text("not an image")
+    with pytest.raises(DataError, match=r"n02_0\.JPEG"):
+        run(raw)
+    with pytest.raises(DataError, match=r"manifest\.json: missing"):
+        load_prepared(raw.parent / "out")
+
+
+def test_a_shard_that_shrinks_while_it_is_used_is_named(raw):
+    run(raw)
+    shards = load_prepared(raw.parent / "out").train_images
+    os.truncate(raw.parent / "out" / "train-003.npy", 200)
+    assert gathered(shards, [0]).any()
+    with pytest.raises(DataError, match=r"train-003\.npy: shorter"):
+        gathered(shards, [0, 12])
+
+
 def test_an_image_that_vanishes_is_named(tmp_path):
     assert str(decode(tmp_path / "gone.JPEG", 64, 64)).endswith("gone.JPEG: missing")
 
@@ -230,17 +256,21 @@ def test_space_is_checked_before_any_work(raw, monkeypatch):
 def test_a_missing_or_shortened_shard_is_noticed_when_data_are_loaded(raw):
     run(raw)
     out = raw.parent / "out"
-    manifest = json.loads((out / "manifest.json").read_text())
     os.truncate(out / "test-001.npy", 500)
     with pytest.raises(DataError, match=r"test-001\.npy: damaged .*run `catfish prepare imagenet64` again"):
         load_prepared(out)
     (out / "test-001.npy").unlink()
     with pytest.raises(DataError, match=r"test-001\.npy: missing"):
         load_prepared(out)
-    manifest["shards"]["train"].pop()
-    (out / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("damage", [lambda m: m["shards"]["train"].pop(), lambda m: m["shards"]["test"][0].pop("file")])
+def test_a_manifest_of_other_shards(raw, damage):
+    manifest = run(raw)
+    damage(manifest)
+    (raw.parent / "out" / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(DataError, match=r"manifest\.json: damaged, 'shards' are not those of arrays\.npz"):
-        load_prepared(out)
+        load_prepared(raw.parent / "out")
 
 
 def test_from_files_to_a_training_step(raw):

@@ -6,6 +6,7 @@ import pytest
 from catfish.datasets import DataError, load_prepared, prepare
 from catfish.datasets.arrays import check_counts
 from catfish.datasets.prepared import channel_statistics, histogram, write_prepared
+from catfish.files import checksum
 
 
 @pytest.fixture
@@ -55,7 +56,16 @@ def test_manifest_of_other_shapes(folder):
         load_prepared(folder)
 
 
-@pytest.mark.parametrize("change", [{"sha256": None}, {"classes": "3"}, {"counts": {"train": 6}}])
+def test_arrays_without_images(folder, arrays):
+    np.savez(folder / "arrays.npz", train_labels=arrays.train_labels, test_labels=arrays.test_labels)
+    rewrite(folder, sha256=checksum(folder / "arrays.npz", "sha256"))
+    with pytest.raises(DataError, match=r"arrays\.npz: not a prepared data set \(train_images is not in it\)"):
+        load_prepared(folder)
+
+
+@pytest.mark.parametrize(
+    "change", [{"sha256": None}, {"classes": "3"}, {"counts": {"train": 6}}, {"image_shape": [3, 32]}]
+)
 def test_manifest_of_wrong_types(folder, change):
     rewrite(folder, **change)
     with pytest.raises(DataError, match=rf"manifest\.json: damaged, '{next(iter(change))}'.*`catfish prepare three`"):

@@ -84,7 +84,7 @@ def write_files(
 
 
 def load_prepared(folder: Path) -> Prepared:
-    """Read a prepared data set; shards are mapped, not read.
+    """Read a prepared data set; images in shards stay there.
 
     Raises DataError, naming the file and the cure, if a file is missing, damaged, or not the one that the others
     belong to. Of shards the size alone is checked.
@@ -116,13 +116,13 @@ def list_shards(shards: dict[str, list[dict[str, Any]]]) -> np.ndarray:
 
 def _open_images(folder: Path, manifest: dict[str, Any], arrays: dict[str, np.ndarray], cure: str) -> list[Shards]:
     channels, height, width = manifest["image_shape"]
+    damaged = DataError(f"{folder / MANIFEST}: damaged, 'shards' are not those of {ARRAYS}; {cure}")
     try:
-        same = np.array_equal(list_shards(manifest["shards"]), arrays["shards"])
-    except (KeyError, TypeError):
-        same = False
-    if not same:
-        raise DataError(f"{folder / MANIFEST}: damaged, 'shards' are not those of {ARRAYS}; {cure}")
-    return [open_shards(folder, manifest["shards"][part], (height, width, channels), cure) for part in PARTS]
+        if not np.array_equal(list_shards(manifest["shards"]), arrays["shards"]):
+            raise damaged
+        return [open_shards(folder, manifest["shards"][part], (height, width, channels), cure) for part in PARTS]
+    except (KeyError, TypeError) as error:
+        raise damaged from error
 
 
 def histogram(images: np.ndarray) -> np.ndarray:
@@ -158,6 +158,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     for key, kind in MANIFEST_TYPES.items():
         if not isinstance(manifest, dict) or not isinstance(manifest.get(key), kind):
             raise DataError(f"{path}: damaged, {key!r} is missing or of the wrong type; {cure}")
+    if len(manifest["image_shape"]) != 3:
+        raise DataError(f"{path}: damaged, 'image_shape' must be channels, height, width; {cure}")
     if set(manifest["counts"]) != set(PARTS):
         raise DataError(f"{path}: damaged, 'counts' must name train and test; {cure}")
     return manifest
