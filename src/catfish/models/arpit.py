@@ -21,7 +21,7 @@ def resnet26_arpit(classes: int, width: float = 1.0, depth: float = 1.0) -> nn.M
     channels forwards and the mean square of gradients backwards), biases zero. The gains are those that they derive
     for weight normalisation: 2 for the layer in front of a ReLU; 1/B for the last layer of each of a stage's B blocks,
     so that the squared norm grows at most by (1 + 1/B)^B < e in a stage; 1 for shortcuts and the first convolution.
-    That these gains go with un-normalised weights, and a Glorot output, are our choices.
+    That these gains go with un-normalised weights is our choice.
     """
     channels, blocks = [scaled(count, width) for count in CHANNELS], scaled(BLOCKS, depth)
 

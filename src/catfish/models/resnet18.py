@@ -12,7 +12,7 @@ def resnet18(classes: int, width: float = 1.0, depth: float = 1.0) -> nn.Module:
     """Basic blocks with batch norm (He et al. 2016), 11,173,962 parameters for ten classes.
 
     The usual adaptation to 32x32 images: a 3x3 convolution with stride 1 first, and no pooling after it. Shortcuts
-    that change the shape are 1x1 convolutions with batch norm. He normal weights by fan-out, Glorot output.
+    that change the shape are 1x1 convolutions with batch norm. He normal weights by fan-out.
     """
     channels = [scaled(count, width) for count in CHANNELS]
     model = nn.Sequential(
