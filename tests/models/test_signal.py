@@ -87,6 +87,7 @@ def test_skipinit_starts_every_branch_at_zero_by_its_scalar_alone():
 def test_fixup_starts_at_zero_logits_with_scaled_branches():
     model = network("resnet18_fixup_cifar")
     assert (model(torch.randn(4, 3, 32, 32)) == 0).all()
+    assert 0.9 < model[0].weight.abs().max() * 27**0.5 <= 1
     branches = [module.branch for module in model.modules() if isinstance(module, Residual)]
     assert len(branches) == 24
     for branch in branches:

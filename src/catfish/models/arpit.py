@@ -13,15 +13,15 @@ BLOCKS = 4  # a stage; 26 = 6 * 4 + 2
 def resnet26_arpit(classes: int, width: float = 1.0, depth: float = 1.0) -> nn.Module:
     """Three stages of B = 4 blocks, 368,682 parameters for ten classes.
 
-    The paper names depth and initialisation only. The blocks are those of Arpit et al.'s code, on which their
-    analysis rests: h + conv(ReLU(conv(h))) with biases, no ReLU on the stream, not even after the first convolution
-    or before the pooling, and 1x1 convolutions as shortcuts where the shape changes.
+    The paper names depth and initialisation only. Taken from Arpit et al.'s code are the blocks,
+    h + conv(ReLU(conv(h))) with biases, no ReLU on the stream, not even after the first convolution or before the
+    pooling, and 1x1 convolutions as shortcuts where the shape changes; and zero biases and normal weights of variance
+    gain / fan-out, which keep the norm over channels forwards and the mean square of gradients backwards.
 
-    Weights are normal with variance gain / fan-out, which is their un-normalised scheme (it keeps the norm over
-    channels forwards and the mean square of gradients backwards), biases zero. The gains are those that they derive
-    for weight normalisation: 2 for the layer in front of a ReLU; 1/B for the last layer of each of a stage's B blocks,
-    so that the squared norm grows at most by (1 + 1/B)^B < e in a stage; 1 for shortcuts and the first convolution.
-    That these gains go with un-normalised weights, and a Glorot output, are our choices.
+    Their code has gain 2 everywhere without weight normalisation. With it, where the norms propagate in the same way,
+    the gains are 2 for the layer in front of a ReLU; 1/B for the last layer of each of a stage's B blocks, so that
+    the squared norm grows by at most (1 + 1/B)^B < e in a stage; 1 for shortcuts and the first convolution. These
+    are what makes the scheme fit ResNets: that they go with un-normalised weights here is our choice.
     """
     channels, blocks = [scaled(count, width) for count in CHANNELS], scaled(BLOCKS, depth)
 

@@ -25,7 +25,7 @@ def densenet40_12(classes: int, width: float = 1.0, depth: float = 1.0) -> nn.Mo
 
     1,060,132 parameters for a hundred classes. `width` multiplies the growth rate and the first convolution's
     channels, `depth` the layers of a dense block. Huang et al. state the initialisation of He et al.; as in their code
-    it is normal by fan-out and convolutions have no biases. A Glorot output is our choice.
+    it is normal by fan-out and convolutions have no biases.
     """
     channels, growth, count = scaled(STEM, width), scaled(GROWTH, width), scaled(LAYERS, depth)
     layers: list[nn.Module] = [convolution(3, channels)]

@@ -47,9 +47,13 @@ def stages(block: Block, inputs: int, channels: Sequence[int], blocks: int) -> l
 
 
 def head(channels: int, classes: int) -> list[nn.Module]:
-    """Global average pooling and a linear layer with Glorot uniform weights and zero biases."""
+    """Global average pooling and a linear layer with weights uniform within 1 / sqrt(channels), and zero biases.
+
+    So in the codes of Zagoruyko & Komodakis, Huang et al. and (but for the biases) Arpit et al.; the papers are silent.
+    """
     output = nn.Linear(channels, classes)
-    nn.init.xavier_uniform_(output.weight)
+    bound = channels**-0.5
+    nn.init.uniform_(output.weight, -bound, bound)
     nn.init.zeros_(output.bias)
     return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), output]
 

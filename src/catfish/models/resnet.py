@@ -41,8 +41,7 @@ def resnet56(classes: int, width: float = 1.0, depth: float = 1.0) -> nn.Module:
 def _resnet(blocks: int, classes: int, width: float, depth: float) -> nn.Module:
     """Batch norm, parameter-free shortcuts, no biases in convolutions.
 
-    He et al. do not say which of their two scalings of the initial weights they use: fan-out is our choice, and so is
-    the Glorot output.
+    He et al. do not say which of their two scalings of the initial weights they use: fan-out is our choice.
     """
     channels = [scaled(count, width) for count in CHANNELS]
     model = nn.Sequential(

@@ -12,7 +12,7 @@ def resnet18(classes: int, width: float = 1.0, depth: float = 1.0) -> nn.Module:
     """Basic blocks with batch norm (He et al. 2016), 11,173,962 parameters for ten classes.
 
     The usual adaptation to 32x32 images: a 3x3 convolution with stride 1 first, and no pooling after it. Shortcuts
-    that change the shape are 1x1 convolutions with batch norm. He normal weights by fan-out, Glorot output.
+    that change the shape are 1x1 convolutions with batch norm. He normal weights by fan-out.
     """
     channels = [scaled(count, width) for count in CHANNELS]
     model = nn.Sequential(
@@ -46,14 +46,17 @@ def _fixup(first: nn.Conv2d, pooling: list[nn.Module], classes: int, width: floa
 
     L residual branches of m = 2 layers. The classifier is zero too. Trained scalar biases stand in front of every
     convolution, ReLU and the linear layer, and a trained scalar, one at first, multiplies the end of a branch. As in
-    the authors' code, the first convolution has no bias in front, a 1x1 shortcut shares that of its branch, the ReLU
-    that ends a block has the one at the end of its branch, and He's variance goes by fan-out.
+    the authors' code, the first convolution has no bias in front and weights uniform within 1 / sqrt(fan-in), a 1x1
+    shortcut shares the bias in front of its branch, the ReLU that ends a block has the one at the end of its branch,
+    and He's variance goes by fan-out.
     """
     channels, blocks = [scaled(count, width) for count in CHANNELS], scaled(BLOCKS, depth)
     layers = stages(_fixup_block, channels[0], channels, blocks)
     pool, flatten, output = head(channels[-1], classes)
     model = nn.Sequential(first, ScalarBias(), nn.ReLU(), *pooling, *layers, pool, flatten, ScalarBias(), output)
     he_normal(model, "fan_out")
+    bound = first.weight[0].numel() ** -0.5
+    nn.init.uniform_(first.weight, -bound, bound)
     nn.init.zeros_(output.weight)
     for residual in (module for module in model.modules() if isinstance(module, Residual)):
         opening, closing = (module for module in residual.branch if isinstance(module, nn.Conv2d))

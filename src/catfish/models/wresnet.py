@@ -12,9 +12,9 @@ def wresnet44_3(classes: int, width: float = 1.0, depth: float = 1.0) -> nn.Modu
     """Pre-activation blocks with batch norm (Zagoruyko & Komodakis 2016); 5,947,480 parameters for 200 classes.
 
     Depth 44 is 6n + 2 with n = 7 blocks in each of three stages, which counts 3x3 convolutions and the linear layer;
-    Zagoruyko & Komodakis also count the three 1x1 shortcuts (6n + 4) and would call this network WRN-46-3. Theirs are
-    the 16 channels of the first convolution, which do not grow with the width 3, convolutions without biases, shared
-    batch norm and ReLU in front of a 1x1 shortcut, and He normal weights by fan-out; a Glorot output is our choice.
+    Zagoruyko & Komodakis also count the three 1x1 shortcuts (6n + 4) and would call this network WRN-46-3. As in
+    their code the first convolution's 16 channels do not grow with the width 3, convolutions have no biases, a 1x1
+    shortcut shares the batch norm and ReLU of its branch, and weights are He normal by fan-out.
     """
     model = _wresnet(classes, width, depth, normalised=True)
     he_normal(model, "fan_out")
@@ -25,7 +25,7 @@ def wresnet44_3_skipinit(classes: int, width: float = 1.0, depth: float = 1.0) -
     """The same without batch norm: SkipInit (De & Smith 2020); 5,923,817 parameters for a hundred classes.
 
     Every residual branch ends in a trained scalar that is zero at first, so that blocks begin as their shortcuts, and
-    convolutions have biases. He normal weights by fan-in keep the stream's mean square; a Glorot output is our choice.
+    convolutions have biases. He normal weights by fan-in, which keep the stream's mean square, are our choice.
     """
     model = _wresnet(classes, width, depth, normalised=False)
     he_normal(model, "fan_in")
