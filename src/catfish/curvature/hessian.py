@@ -8,6 +8,7 @@ from catfish.curvature.evaluation import evaluation_mode
 from catfish.curvature.products import HessianProduct
 
 DISTRIBUTIONS = ("gaussian", "rademacher")
+AT_ONCE = 8  # probes for each reading of data in several batches
 
 
 def hessian_trace(
@@ -39,13 +40,11 @@ def hessian_trace(
         raise ValueError(f"distribution: {distribution!r} is not allowed; allowed: {', '.join(DISTRIBUTIONS)}")
     with evaluation_mode(model):
         product = HessianProduct(model, x, y, "hessian_trace")
-        basis, exact = _dominant(product, deflated, generator)
+        basis, exact = _dominant(HessianProduct(model, x, y, "hessian_trace"), deflated, generator)
         samples: list[float] = []
         while len(samples) < probes and not _reached(samples, target_error):
-            probe = product.random(generator, distribution)
-            if basis is not None:
-                probe -= basis @ (basis.mT @ probe)
-            samples.append(torch.dot(probe, product(probe)).item())
+            count = min(1 if product.single else AT_ONCE, probes - len(samples))
+            samples += product.forms([_probe(product, generator, distribution, basis) for _ in range(count)])
     mean, error = _statistics(samples)
     return exact + mean, error
 
@@ -59,6 +58,13 @@ def _dominant(product: HessianProduct, count: int, generator: torch.Generator | 
     sketch = torch.stack([product(product.random(generator)) for _ in range(count)], dim=1)
     basis = torch.linalg.qr(sketch).Q
     return basis, sum(torch.dot(column, product(column)).item() for column in basis.mT.contiguous())
+
+
+def _probe(
+    product: HessianProduct, generator: torch.Generator | None, distribution: str, basis: Tensor | None
+) -> Tensor:
+    probe = product.random(generator, distribution)
+    return probe if basis is None else probe - basis @ (basis.mT @ probe)
 
 
 def _statistics(samples: list[float]) -> tuple[float, float]:

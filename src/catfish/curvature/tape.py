@@ -1,0 +1,131 @@
+"""A network's operations on one batch, recorded once, with the loss's gradient at the output of each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, functionalize
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+
+@dataclass
+class Operation:
+    """One of torch's elementary operations. Values that depend on parameters have numbers; the others are constants."""
+
+    function: Callable  # without side effects
+    flat: list[Any]  # all arguments, lists unpacked
+    layout: Any  # how `flat` becomes positional and named arguments
+    results: list[Any]  # the outputs
+    sources: dict[int, int]  # position in `flat` -> number of the value
+    targets: dict[int, int] = field(default_factory=dict)  # position in `results` -> number of the value
+    deltas: dict[int, Tensor] = field(default_factory=dict)  # position in `results` -> the loss's gradient there
+
+    def __call__(self, replaced: dict[int, Any]) -> list[Any]:
+        """The outputs with other values at these positions of `flat`."""
+        flat = [replaced.get(position, value) for position, value in enumerate(self.flat)]
+        arguments, named = tree_unflatten(flat, self.layout)
+        return tree_flatten(self.function(*arguments, **named))[0]
+
+
+def record(
+    model: nn.Module,
+    parameters: list[nn.Parameter],
+    x: Tensor,
+    loss: Callable[[Tensor], Tensor],
+    wanted: Callable[[Operation], bool],
+) -> list[Operation]:
+    """All operations between `parameters`, which are values number 0, 1, ..., and loss(model(x)), in order.
+
+    The loss's gradients are those with respect to the outputs of the operations that are `wanted`. Two forward passes
+    and a backward one without parameters' gradients. Raises RuntimeError for what elementary operations do not say:
+    functions that come with a derivative of their own, parameters that a model keeps in a second place, numbers
+    drawn from a distribution that parameters move.
+    """
+    names = {id(p): name for name, p in model.named_parameters()}
+    values = [p.detach() for p in parameters]
+
+    def run(values: list[Tensor], inputs: Tensor) -> Tensor:
+        weights = {names[id(p)]: value for p, value in zip(parameters, values)}
+        return loss(functional_call(model, weights, (inputs,)))
+
+    with _Recorder(values) as recorder:
+        functionalize(run)(values, x)  # which writes in-place operations as ones without side effects
+    operations, last = _again(recorder.operations, parameters)
+    _differentiate(last, operations, wanted)
+    return operations
+
+
+class _Recorder(TorchDispatchMode):
+    """Notes every operation on values that autograd would differentiate with respect to the given ones."""
+
+    def __init__(self, given: list[Tensor]):
+        super().__init__()
+        self.operations: list[Operation] = []
+        self.numbers = {id(value): number for number, value in enumerate(given)}
+        self.given, self.count = given, len(given)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Without this the first operation imports torch's compiler, which takes seconds."""
+        return False
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        output = function(*arguments, **(named or {}))
+        flat, layout = tree_flatten((arguments, named or {}))
+        tensors = {position: value for position, value in enumerate(flat) if isinstance(value, Tensor)}
+        if any(value.requires_grad for value in tensors.values()):
+            raise NotImplementedError(f"{function}: a parameter from outside of the model's own")
+        sources = {position: self.numbers[id(v)] for position, v in tensors.items() if id(v) in self.numbers}
+        if sources and torch.is_grad_enabled() and function is not torch.ops.aten.detach.default:
+            if function._schema.is_mutable or torch.Tag.nondeterministic_seeded in function.tags:
+                raise NotImplementedError(f"{function} has side effects")
+            self._note(Operation(function, flat, layout, tree_flatten(output)[0], sources))
+        return output
+
+    def _note(self, operation: Operation) -> None:
+        """Keeps the outputs alive, so that an id stays with one value."""
+        for position, value in enumerate(operation.results):
+            if isinstance(value, Tensor) and value.is_floating_point():
+                self.numbers[id(value)] = operation.targets[position] = self.count
+                self.count += 1
+        self.operations.append(operation)
+
+
+def _again(operations: list[Operation], parameters: list[nn.Parameter]) -> tuple[list[Operation], Tensor]:
+    """The operations with outputs that autograd follows, and the last output; what it holds for constant is gone."""
+    values = dict(enumerate(p.detach().requires_grad_() for p in parameters))
+    kept, output = [], torch.zeros(())
+    for operation in operations:
+        operation.sources = {position: n for position, n in operation.sources.items() if n in values}
+        if not operation.sources:
+            continue
+        operation.flat = [
+            values[operation.sources[position]] if position in operation.sources else value
+            for position, value in enumerate(operation.flat)
+        ]
+        operation.results = operation({})
+        differentiable = {
+            position: n for position, n in operation.targets.items() if operation.results[position].requires_grad
+        }
+        operation.targets = differentiable
+        values.update((n, operation.results[position]) for position, n in differentiable.items())
+        output = operation.results[0]
+        kept.append(operation)
+    return kept, output
+
+
+def _differentiate(loss: Tensor, operations: list[Operation], wanted: Callable[[Operation], bool]) -> None:
+    """Sets the gradients and cuts autograd's graph."""
+    places = [(operation, position) for operation in operations if wanted(operation) for position in operation.targets]
+    outputs = [operation.results[position] for operation, position in places]
+    if outputs and loss.requires_grad:
+        gradients = torch.autograd.grad(loss, outputs, allow_unused=True)
+        for (operation, position), gradient in zip(places, gradients):
+            if gradient is not None:
+                operation.deltas[position] = gradient
+    for operation in operations:
+        operation.flat = [value.detach() if isinstance(value, Tensor) else value for value in operation.flat]
+        operation.results = [value.detach() if isinstance(value, Tensor) else value for value in operation.results]
