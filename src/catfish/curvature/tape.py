@@ -30,6 +30,13 @@ class Operation:
         return tree_flatten(self.function(*arguments, **named))[0]
 
 
+def _copied(to: Tensor, value: Tensor, non_blocking: bool = False) -> Tensor:
+    return value.to(to).expand_as(to)
+
+
+INSTEAD = {torch.ops.aten.copy.default: _copied}  # what autograd does not know, in operations that it does
+
+
 def record(
     model: nn.Module,
     parameters: list[nn.Parameter],
@@ -82,7 +89,7 @@ class _Recorder(TorchDispatchMode):
         if sources and torch.is_grad_enabled() and function is not torch.ops.aten.detach.default:
             if function._schema.is_mutable or torch.Tag.nondeterministic_seeded in function.tags:
                 raise NotImplementedError(f"{function} has side effects")
-            self._note(Operation(function, flat, layout, tree_flatten(output)[0], sources))
+            self._note(Operation(INSTEAD.get(function, function), flat, layout, tree_flatten(output)[0], sources))
         return output
 
     def _note(self, operation: Operation) -> None:
