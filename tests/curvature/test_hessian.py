@@ -7,6 +7,7 @@ from torch.testing import assert_close
 
 from catfish.curvature import hessian_trace
 from catfish.curvature.evaluation import evaluation_mode
+from catfish.curvature.hessian import AT_ONCE
 from catfish.curvature.products import HessianProduct
 
 from .conftest import dense_hessian, network
@@ -83,8 +84,9 @@ def test_as_many_probes_as_the_target_needs(case, monkeypatch):
 
 def test_batches_count_by_their_examples(case):
     model, x, y, _ = case
-    whole = hessian_trace(model, x, y, 3, torch.Generator().manual_seed(0))
-    parts = hessian_trace(model, [(x[:5], y[:5]), (x[5:], y[5:])], None, 3, torch.Generator().manual_seed(0))
+    probes = AT_ONCE + 3
+    whole = hessian_trace(model, x, y, probes, torch.Generator().manual_seed(0))
+    parts = hessian_trace(model, [(x[:5], y[:5]), (x[5:], y[5:])], None, probes, torch.Generator().manual_seed(0))
     assert parts == pytest.approx(whole, rel=1e-9)
 
 

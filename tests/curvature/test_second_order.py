@@ -8,10 +8,11 @@ from torch.nn import functional as F
 from catfish.curvature import second_order
 from catfish.curvature.evaluation import evaluation_mode
 from catfish.curvature.products import HessianProduct
+from catfish.curvature.second_order import QuadraticForm
 from catfish.gradients import trainable
 from catfish.models import build
 
-from .conftest import CLASSES, FAST, GENERIC, dense_hessian, gradient_of, network
+from .conftest import CLASSES, FAST, GENERIC, NotCalled, dense_hessian, gradient_of, network
 
 
 class Residual(nn.Module):
@@ -196,3 +197,115 @@ def test_products_whose_terms_cancel_are_made_one_by_one(batch, monkeypatch):
     assert error() < 1e-5
     monkeypatch.setattr(second_order, "CANCELLATION", float("inf"))
     assert error() > 1e-4
+
+
+class Rounded(torch.autograd.Function):
+    """Rounds, and passes gradients on as if it did not."""
+
+    @staticmethod
+    def forward(context, value):
+        return value.round()
+
+    @staticmethod
+    def backward(context, gradient):
+        return gradient
+
+
+class Straight(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.outer = nn.Linear(60, 7), nn.Linear(7, CLASSES)
+
+    def forward(self, x):
+        return self.outer(Rounded.apply(4 * self.inner(x.flatten(1))).tanh())
+
+
+class SecondPlace(nn.Module):
+    """A weight that is used from a list, where no other tensor can be put in its place."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.outer = nn.Linear(60, 7, bias=False), nn.Linear(7, CLASSES)
+        self.used = [self.inner.weight]
+
+    def forward(self, x):
+        return self.outer(F.linear(x.flatten(1), self.used[0]).tanh())
+
+
+class Changing(nn.Module):
+    """A buffer with two values in one pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.outer = nn.Linear(60, 7), nn.Linear(7, CLASSES)
+        self.register_buffer("shift", torch.ones(()))
+
+    def forward(self, x):
+        self.shift.fill_(1)
+        hidden = (self.inner(x.flatten(1)) + self.shift).tanh()
+        self.shift.fill_(3)
+        return self.outer(hidden.square() + self.shift)
+
+
+class Waves(nn.Module):
+    """Complex numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.outer = nn.Linear(60, 7), nn.Linear(4, CLASSES)
+
+    def forward(self, x):
+        return self.outer(torch.fft.rfft(self.inner(x.flatten(1))).abs())
+
+
+@pytest.mark.parametrize("kind", [Straight, SecondPlace, Changing, Waves])
+def test_what_a_sweep_cannot_follow_is_left_to_products(kind, batch):
+    torch.manual_seed(0)
+    model = kind().double()
+    vectors = directions(model)
+    with pytest.raises(RuntimeError):
+        QuadraticForm(model, trainable(model), *batch)
+    product = HessianProduct(model, *batch, "test")
+    expected = [torch.dot(z, product(z)).item() for z in vectors]
+    assert product.forms(vectors) == pytest.approx(expected, rel=1e-12)
+
+
+class Noisy(nn.Module):
+    """Random numbers of a distribution that the parameters move."""
+
+    def __init__(self):
+        super().__init__()
+        self.outer = nn.Linear(60, CLASSES)
+
+    def forward(self, x):
+        out = self.outer(x.flatten(1))
+        return out + torch.normal(out, 1.0)
+
+
+def test_random_numbers_that_depend_on_parameters_are_refused(batch):
+    model = Noisy().double()
+    with pytest.raises(NotImplementedError, match="random"):
+        QuadraticForm(model, trainable(model), *batch)
+
+
+def test_a_loss_that_depends_on_no_trained_parameter_is_refused(batch):
+    model = NotCalled().double()
+    model.requires_grad_(False).inner.bias.requires_grad_(True)
+    with pytest.raises(NotImplementedError, match="the loss depends on no parameter"):
+        QuadraticForm(model, trainable(model), *batch)
+
+
+def test_a_branch_that_leads_nowhere_does_not_count(batch):
+    class Branch(NotCalled):
+        def forward(self, x):
+            logits = super().forward(x)
+            self.inner(x.flatten(1)).exp().sum()
+            return logits
+
+    torch.manual_seed(0)
+    model = Branch().double()
+    vectors = directions(model)
+    form = QuadraticForm(model, trainable(model), *batch)
+    product = HessianProduct(NotCalled().double(), *batch, "test")
+    values = [form(product.pieces(z)) for z in vectors]
+    assert values == pytest.approx([exact_form(model, *batch, z) for z in vectors], rel=1e-9)

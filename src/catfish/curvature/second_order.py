@@ -83,7 +83,7 @@ def _rule(operation: Operation) -> Rule:
 
 
 def _generic(operation: Operation) -> Rule:
-    """By autograd. J^T u at u = d is differentiated along a': with respect to u it gives J a', with respect to a <d, s>."""
+    """By autograd: <J^T u, a'> at u = d has the derivative J a' with respect to u, and h, <h, a'> = <d, s>, to a."""
     with torch.enable_grad():
         arguments = {position: operation.flat[position].detach().requires_grad_() for position in operation.sources}
         results = operation(arguments)

@@ -47,9 +47,9 @@ def record(
     """All operations between `parameters`, which are values number 0, 1, ..., and loss(model(x)), in order.
 
     The loss's gradients are those with respect to the outputs of the operations that are `wanted`. Two forward passes
-    and a backward one without parameters' gradients. Raises RuntimeError for what elementary operations do not say:
-    functions that come with a derivative of their own, parameters that a model keeps in a second place, numbers
-    drawn from a distribution that parameters move.
+    and a backward one without parameters' gradients. Raises RuntimeError for what cannot be told from the operations or
+    performed again: functions that come with a derivative of their own, parameters that a model keeps in a second
+    place, random numbers from a distribution that parameters move, buffers that change, complex numbers.
     """
     names = {id(p): name for name, p in model.named_parameters()}
     values = [p.detach() for p in parameters]
@@ -59,8 +59,14 @@ def record(
         return loss(functional_call(model, weights, (inputs,)))
 
     with _Recorder(values) as recorder:
-        functionalize(run)(values, x)  # which writes in-place operations as ones without side effects
-    operations, last = _again(recorder.operations, parameters)
+        output = functionalize(run)(values, x)  # which writes in-place operations as ones without side effects
+    if any(value._version != version for value, version in recorder.constants):
+        raise NotImplementedError("a buffer changes between its uses")
+    values = _again(recorder.operations, parameters)
+    last = values.get(recorder.numbers.get(id(output)))
+    if last is None:
+        raise NotImplementedError("the loss depends on no parameter")
+    operations = [operation for operation in recorder.operations if operation.targets]
     _differentiate(last, operations, wanted)
     return operations
 
@@ -73,6 +79,7 @@ class _Recorder(TorchDispatchMode):
         self.operations: list[Operation] = []
         self.numbers = {id(value): number for number, value in enumerate(given)}
         self.given, self.count = given, len(given)
+        self.constants: list[tuple[Tensor, int]] = []  # with the number of changes until their use
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -88,51 +95,47 @@ class _Recorder(TorchDispatchMode):
         sources = {position: self.numbers[id(v)] for position, v in tensors.items() if id(v) in self.numbers}
         if sources and torch.is_grad_enabled() and function is not torch.ops.aten.detach.default:
             if function._schema.is_mutable or torch.Tag.nondeterministic_seeded in function.tags:
-                raise NotImplementedError(f"{function} has side effects")
+                raise NotImplementedError(f"{function} is random or changes its arguments")
+            self.constants += [(value, value._version) for p, value in tensors.items() if p not in sources]
             self._note(Operation(INSTEAD.get(function, function), flat, layout, tree_flatten(output)[0], sources))
         return output
 
     def _note(self, operation: Operation) -> None:
         """Keeps the outputs alive, so that an id stays with one value."""
         for position, value in enumerate(operation.results):
+            if isinstance(value, Tensor) and value.is_complex():
+                raise NotImplementedError(f"{operation.function} has complex outputs")
             if isinstance(value, Tensor) and value.is_floating_point():
                 self.numbers[id(value)] = operation.targets[position] = self.count
                 self.count += 1
         self.operations.append(operation)
 
 
-def _again(operations: list[Operation], parameters: list[nn.Parameter]) -> tuple[list[Operation], Tensor]:
-    """The operations with outputs that autograd follows, and the last output; what it holds for constant is gone."""
+def _again(operations: list[Operation], parameters: list[nn.Parameter]) -> dict[int, Tensor]:
+    """Performs the operations so that autograd follows, and returns all values; targets that it does not are gone."""
     values = dict(enumerate(p.detach().requires_grad_() for p in parameters))
-    kept, output = [], torch.zeros(())
     for operation in operations:
         operation.sources = {position: n for position, n in operation.sources.items() if n in values}
-        if not operation.sources:
-            continue
         operation.flat = [
             values[operation.sources[position]] if position in operation.sources else value
             for position, value in enumerate(operation.flat)
         ]
-        operation.results = operation({})
-        differentiable = {
-            position: n for position, n in operation.targets.items() if operation.results[position].requires_grad
-        }
-        operation.targets = differentiable
-        values.update((n, operation.results[position]) for position, n in differentiable.items())
-        output = operation.results[0]
-        kept.append(operation)
-    return kept, output
+        if operation.sources:
+            operation.results = operation({})
+        targets = operation.targets.items() if operation.sources else ()
+        operation.targets = {position: n for position, n in targets if operation.results[position].requires_grad}
+        values.update((n, operation.results[position]) for position, n in operation.targets.items())
+    return values
 
 
 def _differentiate(loss: Tensor, operations: list[Operation], wanted: Callable[[Operation], bool]) -> None:
     """Sets the gradients and cuts autograd's graph."""
     places = [(operation, position) for operation in operations if wanted(operation) for position in operation.targets]
     outputs = [operation.results[position] for operation, position in places]
-    if outputs and loss.requires_grad:
-        gradients = torch.autograd.grad(loss, outputs, allow_unused=True)
-        for (operation, position), gradient in zip(places, gradients):
-            if gradient is not None:
-                operation.deltas[position] = gradient
+    gradients = torch.autograd.grad(loss, outputs, allow_unused=True)
+    for (operation, position), gradient in zip(places, gradients):
+        if gradient is not None:
+            operation.deltas[position] = gradient
     for operation in operations:
         operation.flat = [value.detach() if isinstance(value, Tensor) else value for value in operation.flat]
         operation.results = [value.detach() if isinstance(value, Tensor) else value for value in operation.results]
