@@ -84,24 +84,21 @@ def _rule(operation: Operation) -> Rule:
 
 def _generic(operation: Operation) -> Rule:
     """By autograd: <J^T u, a'> at u = d has the derivative J a' with respect to u, and h, <h, a'> = <d, s>, to a."""
-    with torch.enable_grad():
-        arguments = {position: operation.flat[position].detach().requires_grad_() for position in operation.sources}
-        results = operation(arguments)
-        outputs = [results[position] for position in operation.targets]
-        gradients = [operation.deltas.get(position, _zeros(results[position])) for position in operation.targets]
-        weights = [gradient.detach().requires_grad_() for gradient in gradients]
-        variables = list(arguments.values())
-        transposed = torch.autograd.grad(outputs, variables, weights, create_graph=True, materialize_grads=True)
+    places, variables = list(operation.sources), [operation.flat[position] for position in operation.sources]
+    outputs = [operation.results[position] for position in operation.targets]
+    gradients = [operation.deltas.get(position, _zeros(output)) for position, output in zip(operation.targets, outputs)]
+    weights = [gradient.detach().requires_grad_() for gradient in gradients]
+    transposed = torch.autograd.grad(outputs, variables, weights, create_graph=True, materialize_grads=True)
     wanted = weights if operation.function in STRAIGHT else weights + variables
-    known = [(t, place) for t, place in zip(transposed, arguments) if t.requires_grad]  # the others are zero
+    known = [(t, place) for t, place in zip(transposed, places) if t.requires_grad]  # the others are zero
 
     def rule(along: Along) -> tuple[Along, list[Tensor]]:
         if not known:
-            return {position: _zeros(results[position]) for position in operation.targets}, []
+            return {position: _zeros(weight) for position, weight in zip(operation.targets, weights)}, []
         functions, vectors = zip(*((t, along[place]) for t, place in known))
         derivatives = torch.autograd.grad(functions, wanted, vectors, retain_graph=True, allow_unused=True)
         first = [_zeros(weight) if value is None else value for weight, value in zip(weights, derivatives)]
-        seconds = zip(arguments, derivatives[len(weights) :])
+        seconds = zip(places, derivatives[len(weights) :])
         return dict(zip(operation.targets, first)), [(s * along[place]).sum() for place, s in seconds if s is not None]
 
     return rule
@@ -121,8 +118,9 @@ class _Product:
     def __init__(self, operation: Operation):
         self.operation = operation
         self.places = PRODUCTS[operation.function]
-        self.a, self.b, self.c = (None if place is None else operation.flat[place] for place in self.places)
-        self.value = operation.results[0]
+        constants = [None if place is None else operation.flat[place] for place in self.places]
+        self.a, self.b, self.c = (value if value is None else value.detach() for value in constants)
+        self.value = operation.results[0].detach()
         self.norm = self.value.norm()
         self.short = self.value.dtype in (torch.float32, torch.float64)
 

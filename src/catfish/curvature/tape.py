@@ -16,9 +16,9 @@ class Operation:
     """One of torch's elementary operations. Values that depend on parameters have numbers; the others are constants."""
 
     function: Callable  # without side effects
-    flat: list[Any]  # all arguments, lists unpacked
+    flat: list[Any]  # all arguments, lists unpacked; in `record`'s result those with numbers are leaves of autograd's
     layout: Any  # how `flat` becomes positional and named arguments
-    results: list[Any]  # the outputs
+    results: list[Any]  # the outputs; in `record`'s result with the graph from `flat`
     sources: dict[int, int]  # position in `flat` -> number of the value
     targets: dict[int, int] = field(default_factory=dict)  # position in `results` -> number of the value
     deltas: dict[int, Tensor] = field(default_factory=dict)  # position in `results` -> the loss's gradient there
@@ -62,12 +62,12 @@ def record(
         output = functionalize(run)(values, x)  # which writes in-place operations as ones without side effects
     if any(value._version != version for value, version in recorder.constants):
         raise NotImplementedError("a buffer changes between its uses")
-    values = _again(recorder.operations, parameters)
-    last = values.get(recorder.numbers.get(id(output)))
-    if last is None:
+    known = _again(recorder.operations, parameters)
+    last = recorder.numbers.get(id(output))
+    if last not in known:
         raise NotImplementedError("the loss depends on no parameter")
     operations = [operation for operation in recorder.operations if operation.targets]
-    _differentiate(last, operations, wanted)
+    _differentiate(operations, {last: torch.ones_like(known[last])}, len(parameters), wanted)
     return operations
 
 
@@ -112,30 +112,33 @@ class _Recorder(TorchDispatchMode):
 
 
 def _again(operations: list[Operation], parameters: list[nn.Parameter]) -> dict[int, Tensor]:
-    """Performs the operations so that autograd follows, and returns all values; targets that it does not are gone."""
-    values = dict(enumerate(p.detach().requires_grad_() for p in parameters))
+    """Performs each operation in a graph of its own; returns all values. Targets that autograd holds constant go."""
+    values = dict(enumerate(p.detach() for p in parameters))
     for operation in operations:
         operation.sources = {position: n for position, n in operation.sources.items() if n in values}
-        operation.flat = [
-            values[operation.sources[position]] if position in operation.sources else value
-            for position, value in enumerate(operation.flat)
-        ]
+        for position, n in operation.sources.items():
+            operation.flat[position] = values[n].detach().requires_grad_()
         if operation.sources:
             operation.results = operation({})
         targets = operation.targets.items() if operation.sources else ()
         operation.targets = {position: n for position, n in targets if operation.results[position].requires_grad}
-        values.update((n, operation.results[position]) for position, n in operation.targets.items())
+        values.update((n, operation.results[position].detach()) for position, n in operation.targets.items())
     return values
 
 
-def _differentiate(loss: Tensor, operations: list[Operation], wanted: Callable[[Operation], bool]) -> None:
-    """Sets the gradients and cuts autograd's graph."""
-    places = [(operation, position) for operation in operations if wanted(operation) for position in operation.targets]
-    outputs = [operation.results[position] for operation, position in places]
-    gradients = torch.autograd.grad(loss, outputs, allow_unused=True)
-    for (operation, position), gradient in zip(places, gradients):
-        if gradient is not None:
-            operation.deltas[position] = gradient
-    for operation in operations:
-        operation.flat = [value.detach() if isinstance(value, Tensor) else value for value in operation.flat]
-        operation.results = [value.detach() if isinstance(value, Tensor) else value for value in operation.results]
+def _differentiate(
+    operations: list[Operation], gradients: dict[int, Tensor], first: int, wanted: Callable[[Operation], bool]
+) -> None:
+    """Goes back from the known gradients, number -> gradient, to all values but those with numbers below `first`."""
+    for operation in reversed(operations):
+        deltas = {position: gradients.pop(n) for position, n in operation.targets.items() if n in gradients}
+        places = [position for position, n in operation.sources.items() if n >= first]
+        if deltas and wanted(operation):
+            operation.deltas = deltas
+        if not deltas or not places:
+            continue
+        outputs, arguments = [operation.results[p] for p in deltas], [operation.flat[p] for p in places]
+        parts = torch.autograd.grad(outputs, arguments, list(deltas.values()), retain_graph=True, allow_unused=True)
+        for number, part in zip((operation.sources[p] for p in places), parts):
+            if part is not None:
+                gradients[number] = gradients[number] + part if number in gradients else part
