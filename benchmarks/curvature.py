@@ -42,6 +42,7 @@ WARM_UP = 8  # examples of the untimed first call, which loads code and fills ca
 PLAIN = "one plain forward and backward pass"
 PEERS = ("backpack-for-pytorch", "opacus", "pyhessian", "curvlinops-for-pytorch", "hessian-eigenthings", "scipy")
 OURS = "catfish"
+MOST_CLASSES = 10  # with more the exact trace takes longer than all the others
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,19 @@ def our_trace(model: nn.Module) -> Measure:
     return lambda x, y: curvature.hessian_trace(model, x, y, probes=peers.PROBES)
 
 
+def our_trace_by_labels(model: nn.Module) -> Measure:
+    """Tr(F), which is Tr(H) for these piecewise linear networks, with one label drawn for each example."""
+    return lambda x, y: (curvature.fisher_trace(model, x, labels="sampled"), math.nan)
+
+
+def our_exact_trace(model: nn.Module) -> Measure:
+    """The same over all labels: exact, with a backward pass for each class."""
+    classes = list(model.parameters())[-1].numel()
+    if classes > MOST_CLASSES:
+        raise ValueError(f"{classes} classes take {classes} backward passes")
+    return lambda x, y: (curvature.fisher_trace(model, x, labels="expected"), 0.0)
+
+
 def our_eigenvalue(model: nn.Module) -> Measure:
     def measure(x: Tensor, y: Tensor) -> float:
         return curvature.hessian_eigenvalues(model, x, y, count=1, tolerance=peers.TOLERANCE).values.item()
@@ -149,6 +163,8 @@ TASKS = {
         "difference from catfish / its standard error",
         {
             OURS: our_trace,
+            "catfish by Tr(F), one label sampled": our_trace_by_labels,
+            "catfish by Tr(F), all labels": our_exact_trace,
             "double backward, shared graph": peers.double_backward_trace,
             "torch.func jvp(grad)": peers.forward_over_reverse_trace,
             "PyHessian": peers.pyhessian_trace,

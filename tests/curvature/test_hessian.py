@@ -7,6 +7,7 @@ from torch.testing import assert_close
 
 from catfish.curvature import hessian_trace
 from catfish.curvature.evaluation import evaluation_mode
+from catfish.curvature.hessian import AT_ONCE
 from catfish.curvature.products import HessianProduct
 
 from .conftest import dense_hessian, network
@@ -73,8 +74,8 @@ def test_deflation_takes_the_dominant_part_exactly(batch):
 def test_as_many_probes_as_the_target_needs(case, monkeypatch):
     model, x, y, exact = case
     drawn = []
-    original = HessianProduct.__call__
-    monkeypatch.setattr(HessianProduct, "__call__", lambda self, v: drawn.append(1) or original(self, v))
+    original = HessianProduct.random
+    monkeypatch.setattr(HessianProduct, "random", lambda *arguments: drawn.append(1) or original(*arguments))
     target = 0.3 * exact.norm().item()  # some 20 probes: the error is sqrt(2 / M) times the norm
     _, error = hessian_trace(model, x, y, 500, torch.Generator().manual_seed(0), target_error=target)
     assert error <= target
@@ -83,8 +84,9 @@ def test_as_many_probes_as_the_target_needs(case, monkeypatch):
 
 def test_batches_count_by_their_examples(case):
     model, x, y, _ = case
-    whole = hessian_trace(model, x, y, 3, torch.Generator().manual_seed(0))
-    parts = hessian_trace(model, [(x[:5], y[:5]), (x[5:], y[5:])], None, 3, torch.Generator().manual_seed(0))
+    probes = AT_ONCE + 3
+    whole = hessian_trace(model, x, y, probes, torch.Generator().manual_seed(0))
+    parts = hessian_trace(model, [(x[:5], y[:5]), (x[5:], y[5:])], None, probes, torch.Generator().manual_seed(0))
     assert parts == pytest.approx(whole, rel=1e-9)
 
 

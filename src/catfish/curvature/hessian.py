@@ -8,6 +8,7 @@ from catfish.curvature.evaluation import evaluation_mode
 from catfish.curvature.products import HessianProduct
 
 DISTRIBUTIONS = ("gaussian", "rademacher")
+AT_ONCE = 8  # probes for each reading of data in several batches
 
 
 def hessian_trace(
@@ -29,9 +30,11 @@ def hessian_trace(
     2021): 2k products more, worth it where few eigenvalues carry most of ||H||_F. For piecewise linear networks
     `fisher_trace(..., labels="expected")` is the same number without sampling error.
 
-    A product with H costs about two forward and backward passes (three for data in several batches). `generator` on
-    the model's device; None takes torch's global one. Evaluation mode. Raises ValueError for fewer than two probes,
-    which leave no standard error, for no examples, and for data that can be read only once.
+    A probe costs about half a forward and backward pass (`second_order`), two where a model is not made of torch's
+    own operations alone; a product with H two (three for data in several batches). Several batches are read once for
+    every eight probes. `generator` on the model's device; None takes torch's global one. Evaluation mode. Raises
+    ValueError for fewer than two probes, which leave no standard error, for no examples, and for data that can be read
+    only once.
     """
     if probes < 2:
         raise ValueError(f"probes: {probes} is not allowed; allowed: 2 or more")
@@ -39,13 +42,11 @@ def hessian_trace(
         raise ValueError(f"distribution: {distribution!r} is not allowed; allowed: {', '.join(DISTRIBUTIONS)}")
     with evaluation_mode(model):
         product = HessianProduct(model, x, y, "hessian_trace")
-        basis, exact = _dominant(product, deflated, generator)
+        basis, exact = _dominant(HessianProduct(model, x, y, "hessian_trace"), deflated, generator)
         samples: list[float] = []
         while len(samples) < probes and not _reached(samples, target_error):
-            probe = product.random(generator, distribution)
-            if basis is not None:
-                probe -= basis @ (basis.mT @ probe)
-            samples.append(torch.dot(probe, product(probe)).item())
+            count = min(1 if product.single else AT_ONCE, probes - len(samples))
+            samples += product.forms([_probe(product, generator, distribution, basis) for _ in range(count)])
     mean, error = _statistics(samples)
     return exact + mean, error
 
@@ -59,6 +60,13 @@ def _dominant(product: HessianProduct, count: int, generator: torch.Generator | 
     sketch = torch.stack([product(product.random(generator)) for _ in range(count)], dim=1)
     basis = torch.linalg.qr(sketch).Q
     return basis, sum(torch.dot(column, product(column)).item() for column in basis.mT.contiguous())
+
+
+def _probe(
+    product: HessianProduct, generator: torch.Generator | None, distribution: str, basis: Tensor | None
+) -> Tensor:
+    probe = product.random(generator, distribution)
+    return probe if basis is None else probe - basis @ (basis.mT @ probe)
 
 
 def _statistics(samples: list[float]) -> tuple[float, float]:

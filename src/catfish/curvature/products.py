@@ -1,7 +1,7 @@
 """Products of curvature matrices with vectors, without the matrices; to be used inside `evaluation_mode`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from catfish.convolution import TwiceDifferentiable
 from catfish.curvature.data import Source, again, batches, labelled
+from catfish.curvature.second_order import QuadraticForm
 from catfish.gradients import loss_gradient, trainable
 
 Batch = tuple[Tensor, Tensor | None]
@@ -21,11 +22,9 @@ class Product(ABC):
         again(x, name)
         self.model, self.parameters = model, trainable(model)
         self.size = sum(p.numel() for p in self.parameters)
+        self.single = isinstance(x, Tensor)
         self._data = (x, y, name)
-        self._graph = None  # of the only batch, made once and kept; several batches make theirs for every product
-        if isinstance(x, Tensor):
-            ((inputs, labels),) = self.batches(*self._data)
-            self._graph = self.graph(inputs, labels)
+        self._kept: dict[Callable, Any] = {}  # of the only batch; several batches make theirs for every product
 
     @abstractmethod
     def batches(self, x: Source, y: Tensor | None, name: str) -> Iterable[Batch]:
@@ -40,15 +39,27 @@ class Product(ABC):
         """A v on one batch, v and A v as tensors of the parameters' shapes."""
 
     def __call__(self, vector: Tensor) -> Tensor:
-        parts = vector.split([p.numel() for p in self.parameters])
-        pieces = [part.view_as(p) for part, p in zip(parts, self.parameters)]
-        if self._graph is not None:
-            return _flat(self.product(self._graph, pieces))
-        total, count = torch.zeros_like(vector), 0
+        pieces = self.pieces(vector)
+        return self.mean(self.graph, lambda graph: _flat(self.product(graph, pieces)))
+
+    def mean(self, prepare: Callable, value: Callable[[Any], Tensor]) -> Tensor:
+        """The mean over all examples of value(prepare(x, y)), which is a mean over those of a batch."""
+        if self.single:
+            if prepare not in self._kept:
+                ((inputs, labels),) = self.batches(*self._data)
+                self._kept[prepare] = prepare(inputs, labels)
+            return value(self._kept[prepare])
+        total, count = None, 0
         for inputs, labels in self.batches(*self._data):
-            total += len(inputs) * _flat(self.product(self.graph(inputs, labels), pieces))
+            part = len(inputs) * value(prepare(inputs, labels))
+            total = part if total is None else total.add_(part)
             count += len(inputs)
         return total / count
+
+    def pieces(self, vector: Tensor) -> list[Tensor]:
+        """A vector (P,) as tensors of the parameters' shapes."""
+        parts = vector.split([p.numel() for p in self.parameters])
+        return [part.view_as(p) for part, p in zip(parts, self.parameters)]
 
     def random(self, generator: torch.Generator | None, distribution: str = "gaussian") -> Tensor:
         """A random vector (P,) of independent entries with mean zero and variance one, of the parameters' type."""
@@ -64,6 +75,24 @@ def _flat(tensors: list[Tensor]) -> Tensor:
 
 class HessianProduct(Product):
     """H of the mean cross-entropy. One product costs about two forward and backward passes, with batches three."""
+
+    forms_work = True  # until they turn out not to
+
+    def forms(self, vectors: list[Tensor]) -> list[float]:
+        """v^T H v for each v, by `QuadraticForm` if it can read the model, else by products."""
+        if self.forms_work:
+            pieces = [self.pieces(vector) for vector in vectors]
+            try:
+                return self.mean(
+                    self.form, lambda form: torch.tensor([form(p) for p in pieces], dtype=torch.float64)
+                ).tolist()
+            except RuntimeError:
+                self.forms_work = False
+                self._kept.clear()
+        return [torch.dot(vector, self(vector)).item() for vector in vectors]
+
+    def form(self, inputs: Tensor, labels: Tensor) -> QuadraticForm:
+        return QuadraticForm(self.model, self.parameters, inputs, labels)
 
     def batches(self, x: Source, y: Tensor | None, name: str) -> Iterable[Batch]:
         return labelled(self.model, x, y, name)
