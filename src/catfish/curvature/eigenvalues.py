@@ -5,8 +5,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from catfish.curvature.data import Source
+from catfish.curvature.data import Source, labelled
 from catfish.curvature.evaluation import evaluation_mode
+from catfish.curvature.gradient import summed_gradient
 from catfish.curvature.lanczos import Eigenpairs, lanczos
 from catfish.curvature.products import FisherProduct, HessianProduct
 
@@ -37,7 +38,10 @@ def hessian_eigenvalues(
     """
     with evaluation_mode(model):
         product = HessianProduct(model, x, y, "hessian_eigenvalues")
-        return lanczos(product, product.random(generator), count, which, tolerance, max_steps, vectors=vectors)
+        parts = labelled(model, x, y, "hessian_eigenvalues")
+        gradient, _ = summed_gradient(model, parts, lambda _, labels: labels)
+        start = _mixed(product.random(generator), torch.cat([g.flatten() for g in gradient]))
+        return lanczos(product, start, count, which, tolerance, max_steps, vectors=vectors)
 
 
 def fisher_eigenvalues(
@@ -58,3 +62,15 @@ def fisher_eigenvalues(
     with evaluation_mode(model):
         product = FisherProduct(model, x, None, "fisher_eigenvalues")
         return lanczos(product, product.random(generator), count, "largest", tolerance, max_steps, vectors=vectors)
+
+
+def _mixed(random: Tensor, gradient: Tensor) -> Tensor:
+    """Both vectors (P,) in equal parts, or the random one alone if the other has no direction.
+
+    Most of a gradient lies in the few eigenvectors of large eigenvalues (Gur-Ari et al. 2018, "Gradient Descent Happens
+    in a Tiny Subspace"), which saves the steps that would find them; the random part keeps all others within reach.
+    """
+    norm = gradient.norm()
+    if not 0 < norm < torch.inf:
+        return random
+    return random / random.norm() + gradient / norm
