@@ -17,7 +17,7 @@ from torch import Tensor
 Product = Callable[[Tensor], Tensor]
 
 _INTERVAL = 16  # the projected problem of a basis of s vectors is solved every 1 + s // 16 steps
-_BEYOND = 4  # vectors that a basis has at least beyond the wanted ones before it is believed
+_BEYOND = 4  # steps beyond the number of wanted values before residuals are believed
 _SPARE = 8  # rows that a basis has at least beyond twice the wanted vectors: with fewer, restarts hardly progress
 _LOST = 1e-3  # a random vector of which less is outside the basis is drawn anew: it may be the start itself
 _FIRST_ROWS = 32  # the basis begins with these and doubles
@@ -56,9 +56,9 @@ def lanczos(
     gives the same result. Converged when with r = tolerance * ||A||
 
     - every residual ||A v - theta v|| is at most r, so that an eigenvalue lies within r of every value, and
-    - no other Ritz value reaches, with twice its residual, beyond the wanted ones by more than r, and the basis has at
-      least k + 4 vectors. A start that is nearly an eigenvector, as a random one is of an operator of low rank, would
-      otherwise pass for the outermost.
+    - k + 4 steps or more were taken and, unless the basis had to be compressed, no other Ritz value reaches with twice
+      its residual beyond the wanted ones by more than r. A start that is nearly an eigenvector, as a random one is of
+      an operator of low rank, would otherwise pass for the outermost.
 
     ||A|| is the largest magnitude seen: relative to theta itself, rounding would leave an eigenvalue near zero no
     attainable accuracy. Of an eigenvalue that stands alone the error is about the residual's square over the gap. That
@@ -86,7 +86,7 @@ def lanczos(
         return _broken(space, ends, steps, vectors)
     values, coordinates, residuals = space.ritz()
     wanted = _outermost(len(values), ends)
-    doubt, allowed = _doubt(values, residuals, ends), tolerance * space.scale
+    doubt, allowed = _doubt(space, values, residuals, ends), tolerance * space.scale
     converged = settled and doubt <= allowed
     if not converged:
         message = f"lanczos: not converged after {steps} steps; uncertainty {doubt:.1e}, allowed {allowed:.1e}"
@@ -111,6 +111,7 @@ class _Space:
         self.coefficients = torch.zeros(rows + 1, rows, dtype=torch.float64)  # H
         self.direction = start / start.norm()
         self.coupling = 0.0
+        self.compressed = False
         self.scale = 0.0  # the best lower bound of ||A|| so far: of all ||A v|| and all Ritz values
         self.random = torch.Generator().manual_seed(0)  # on the CPU: the same vectors for every device
 
@@ -162,6 +163,7 @@ class _Space:
         self.coefficients[range(kept), range(kept)] = values
         self.coefficients[kept, :kept] = last
         self.size = kept
+        self.compressed = True
 
     def redirect(self) -> None:
         """Replaces the direction by a random one, orthogonal to the basis."""
@@ -200,7 +202,7 @@ def _iterate(
             if before is not None and len(before) == count and (values[wanted] - before).abs().max() <= margin:
                 return step, True
             before, earliest = values[wanted], 2 * step
-        elif step >= earliest and _doubt(values, residuals, ends) <= margin:
+        elif step >= earliest and _doubt(space, values, residuals, ends) <= margin:
             return step, True
         if space.size == space.rows and step < max_steps:
             kept = _outermost(len(values), tuple(end + spare if end else 0 for end in ends))
@@ -210,13 +212,16 @@ def _iterate(
     return max_steps, False
 
 
-def _doubt(values: Tensor, residuals: Tensor, ends: tuple[int, int]) -> float:
-    """The largest residual of the wanted pairs, or by how much another pair may lie beyond them if that is more."""
+def _doubt(space: _Space, values: Tensor, residuals: Tensor, ends: tuple[int, int]) -> float:
+    """The largest residual of the wanted pairs, or by how much another pair may lie beyond them if that is more.
+
+    Compression keeps the other pairs from converging; by then the start is no longer what matters.
+    """
     high, low = ends[0], len(values) - ends[1]
     reaches = [residuals[_outermost(len(values), ends)]]
-    if 0 < high < len(values):
+    if 0 < high < len(values) and not space.compressed:
         reaches.append((values + 2 * residuals)[high:] - values[high - 1])
-    if 0 < low < len(values):
+    if 0 < low < len(values) and not space.compressed:
         reaches.append(values[low] - (values - 2 * residuals)[:low])
     return torch.cat(reaches).max().item()
 
