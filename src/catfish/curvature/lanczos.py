@@ -17,7 +17,7 @@ from torch import Tensor
 Product = Callable[[Tensor], Tensor]
 
 _INTERVAL = 16  # the projected problem of a basis of s vectors is solved every 1 + s // 16 steps
-_BEYOND = 4  # steps beyond the number of wanted values before residuals are believed
+_BEYOND = 3  # steps beyond the number of wanted values before residuals are believed; one more in a crowd
 _SPARE = 8  # rows that a basis has at least beyond twice the wanted vectors: with fewer, restarts hardly progress
 _LOST = 1e-3  # a random vector of which less is outside the basis is drawn anew: it may be the start itself
 _FIRST_ROWS = 32  # the basis begins with these and doubles
@@ -57,8 +57,9 @@ def lanczos(
 
     - every residual ||A v - theta v|| is at most r, so that an eigenvalue lies within r of every value, and
     - k + 4 steps or more were taken and, unless the basis had to be compressed, no other Ritz value reaches with twice
-      its residual beyond the wanted ones by more than r. A start that is nearly an eigenvector, as a random one is of
-      an operator of low rank, would otherwise pass for the outermost.
+      its residual beyond the wanted ones by more than r (k + 3 steps if none comes nearer to them than ||A|| / 2). A
+      start that is nearly an eigenvector, as a random one is of an operator of low rank, would otherwise pass for the
+      outermost.
 
     ||A|| is the largest magnitude seen: relative to theta itself, rounding would leave an eigenvalue near zero no
     attainable accuracy. Of an eigenvalue that stands alone the error is about the residual's square over the gap. That
@@ -202,7 +203,11 @@ def _iterate(
             if before is not None and len(before) == count and (values[wanted] - before).abs().max() <= margin:
                 return step, True
             before, earliest = values[wanted], 2 * step
-        elif step >= earliest and _doubt(space, values, residuals, ends) <= margin:
+        elif (
+            step >= earliest
+            and _doubt(space, values, residuals, ends) <= margin
+            and (step > earliest or _reach(space, values, residuals, ends) <= -0.5 * space.scale)
+        ):
             return step, True
         if space.size == space.rows and step < max_steps:
             kept = _outermost(len(values), tuple(end + spare if end else 0 for end in ends))
@@ -213,17 +218,22 @@ def _iterate(
 
 
 def _doubt(space: _Space, values: Tensor, residuals: Tensor, ends: tuple[int, int]) -> float:
-    """The largest residual of the wanted pairs, or by how much another pair may lie beyond them if that is more.
+    """The largest residual of the wanted pairs, or `_reach` if that is more."""
+    return max(residuals[_outermost(len(values), ends)].max().item(), _reach(space, values, residuals, ends))
 
-    Compression keeps the other pairs from converging; by then the start is no longer what matters.
+
+def _reach(space: _Space, values: Tensor, residuals: Tensor, ends: tuple[int, int]) -> float:
+    """How far beyond the wanted values another one may lie, by twice its residual; negative if it stays inside.
+
+    Compression keeps the others from converging; by then the start is no longer what matters.
     """
     high, low = ends[0], len(values) - ends[1]
-    reaches = [residuals[_outermost(len(values), ends)]]
+    reach = -math.inf
     if 0 < high < len(values) and not space.compressed:
-        reaches.append((values + 2 * residuals)[high:] - values[high - 1])
+        reach = ((values + 2 * residuals)[high:].max() - values[high - 1]).item()
     if 0 < low < len(values) and not space.compressed:
-        reaches.append(values[low] - (values - 2 * residuals)[:low])
-    return torch.cat(reaches).max().item()
+        reach = max(reach, (values[low] - (values - 2 * residuals)[:low].min()).item())
+    return reach
 
 
 def _broken(space: _Space, ends: tuple[int, int], steps: int, vectors: bool) -> Eigenpairs:
