@@ -31,16 +31,18 @@ def hessian_eigenvalues(
     suffice, `converged` is False and a RuntimeWarning says so. An eigenvalue's own error is about its residual's square
     over the gap to the next, so far smaller where it stands alone. Repeated eigenvalues: see `lanczos`.
 
-    Costs the gradient and `steps` products with H, about two forward and backward passes each (three for several
-    batches), and `steps` vectors of the parameters' size. The start is the gradient and a random vector in equal parts;
-    the latter comes from `generator` on the model's device, None takes torch's global one. Evaluation mode. Raises
-    ValueError for no examples, for data that can be read only once, and as `lanczos` does.
+    Costs `steps` products with H, about two forward and backward passes each (three for several batches, and the
+    gradient), and `steps` vectors of the parameters' size. The start is the gradient and a random vector in equal
+    parts; the latter comes from `generator` on the model's device, None takes torch's global one. Evaluation mode.
+    Raises ValueError for no examples, for data that can be read only once, and as `lanczos` does.
     """
     with evaluation_mode(model):
         product = HessianProduct(model, x, y, "hessian_eigenvalues")
-        parts = labelled(model, x, y, "hessian_eigenvalues")
-        gradient, _ = summed_gradient(model, parts, lambda _, labels: labels)
-        start = _mixed(product.random(generator), torch.cat([g.flatten() for g in gradient]))
+        gradient = product._graph  # of the only batch: of several it takes a pass of its own
+        if gradient is None:
+            parts = labelled(model, x, y, "hessian_eigenvalues")
+            gradient, _ = summed_gradient(model, parts, lambda _, labels: labels)
+        start = _mixed(product.random(generator), torch.cat([g.detach().flatten() for g in gradient]))
         return lanczos(product, start, count, which, tolerance, max_steps, vectors=vectors)
 
 
