@@ -93,6 +93,19 @@ def test_a_differentiable_gradient_can_be_differentiated():
     assert check(lambda w: squared_norm(loss_gradient(x @ w, labels, [w], differentiable=True)), [weight])
 
 
+@pytest.mark.parametrize("differentiable", [False, True])
+def test_the_gradient_at_what_the_loss_does_not_use_is_zero(differentiable):
+    weight, unused = (torch.randn(3, 4, generator=generator(), requires_grad=True) for _ in range(2))
+    x, labels = torch.randn(5, 3, generator=generator(1)), torch.tensor([0, 1, 2, 3, 0])
+    alone = loss_gradient(x @ weight, labels, [weight], differentiable)
+    both = loss_gradient(x @ weight, labels, [unused, weight], differentiable)
+    assert torch.equal(both[0], torch.zeros(3, 4)) and torch.equal(both[1], alone[0])
+    if differentiable:
+        second = torch.autograd.grad(squared_norm(both), [weight, unused], materialize_grads=True)
+        assert torch.equal(second[0], torch.autograd.grad(squared_norm(alone), weight)[0])
+        assert torch.equal(second[1], torch.zeros(3, 4))
+
+
 def test_squared_norm_is_over_all_entries_of_all_tensors():
     assert squared_norm([torch.tensor([1.0, 2.0]), torch.tensor([[3.0], [4.0]])]).item() == 30.0
 

@@ -27,12 +27,12 @@ def uniform_labels(logits: Tensor, generator: torch.Generator | None = None) -> 
 
 
 def loss_gradient(logits: Tensor, labels: Tensor, inputs: list[Tensor], differentiable: bool = False) -> list[Tensor]:
-    """The gradient of the mean cross-entropy with respect to each of `inputs`.
+    """The gradient of the mean cross-entropy with respect to each of `inputs`; zero for one that it does not use.
 
     logits (B, K), labels (B,) class numbers; with `differentiable` the result can be differentiated again.
     """
     loss = F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), labels)
-    return list(torch.autograd.grad(loss, inputs, create_graph=differentiable))
+    return list(torch.autograd.grad(loss, inputs, create_graph=differentiable, materialize_grads=True))
 
 
 def squared_norm(tensors: list[Tensor]) -> Tensor:

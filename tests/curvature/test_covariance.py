@@ -186,5 +186,70 @@ def test_an_empty_batch(batch):
 
 
 def test_labels_for_other_examples(batch):
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="examples and labels do not match"):
         gradient_covariance(network("plain"), batch[0][:6], batch[1])
+
+
+@pytest.mark.parametrize("gradients_that_fit", [1, 3, 40])
+@pytest.mark.parametrize("sizes", [[6], [1] * 6, [4, 1, 1], [5, 0, 1]])
+@pytest.mark.parametrize("group", [1, 2, 3])
+def test_batches_give_what_all_examples_together_give(group, sizes, gradients_that_fit, six):
+    """Groups go across the batches' borders."""
+    model = network("batch norm")
+    memory = gradients_that_fit * sum(p.numel() for p in model.parameters()) * 8
+    parts = list(zip(six[0].split(sizes), six[1].split(sizes)))
+    found = gradient_covariance(model, parts, group=group, memory=memory)
+    whole = gradient_covariance(model, *six, group, memory)
+    assert_close(found.eigenvalues, whole.eigenvalues, rtol=1e-9, atol=0)
+    assert found.trace == pytest.approx(whole.trace, rel=1e-12)
+
+
+def test_a_loader_is_read_in_order_and_differentiated_in_chunks(batch, monkeypatch):
+    model = network("plain")
+    x, y = torch.randn(60, *IMAGE, dtype=torch.float64), torch.arange(60) % CLASSES
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=16)
+    sizes, made = set(), covariance._gradients
+
+    def recorded(model):
+        gradients = made(model)
+        return lambda images, labels: (sizes.add(len(images)), gradients(images, labels))[1]
+
+    monkeypatch.setattr(covariance, "_gradients", recorded)
+    found = gradient_covariance(model, loader, memory=24 * sum(p.numel() for p in model.parameters()) * 8)
+    check(found, single_gradients(model, x, y))
+    assert sizes == {2}
+
+
+class Shuffled:
+    """Batches that come in another order every time."""
+
+    def __init__(self, x, y):
+        self.x, self.y, self.shift = x, y, 0
+
+    def __iter__(self):
+        self.shift += 1
+        return iter(zip(self.x.roll(self.shift, 0).split(2), self.y.roll(self.shift, 0).split(2)))
+
+
+class Shrinking(Shuffled):
+    def __iter__(self):
+        self.shift += 1
+        return iter([(self.x[self.shift :], self.y[self.shift :])])
+
+
+@pytest.mark.parametrize("kind", [Shuffled, Shrinking])
+def test_batches_that_change_are_refused(kind, batch):
+    with pytest.raises(ValueError, match="differ from one reading to the next; do not shuffle"):
+        gradient_covariance(network("plain"), kind(*batch))
+
+
+def test_batches_that_cannot_be_read_twice_or_have_no_labels(batch):
+    model, (x, y) = network("plain"), batch
+    with pytest.raises(ValueError, match="gradient_covariance: an iterator can be read once"):
+        gradient_covariance(model, iter([(x, y)]))
+    with pytest.raises(ValueError, match="gradient_covariance: labels are needed"):
+        gradient_covariance(model, [x])
+    with pytest.raises(ValueError, match="gradient_covariance: labels are needed"):
+        gradient_covariance(model, x)
+    with pytest.raises(ValueError, match="gradient_covariance: with batches, labels belong into them"):
+        gradient_covariance(model, [(x, y)], y)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.testing import assert_close
 
 from catfish.curvature import fisher_eigenvalues, fisher_trace, hessian_eigenvalues
@@ -95,3 +96,40 @@ def test_too_few_steps_are_said(batch):
 def test_the_same_generator_gives_the_same_numbers(batch):
     first, second = (hessian_eigenvalues(network("batch norm"), *batch, generator=generator()) for _ in range(2))
     assert torch.equal(first.values, second.values) and first.steps == second.steps
+
+
+def linear(x, scale=0.0):
+    """Two classes, every example once in each: the mean gradient is zero at weights of zero."""
+    model = nn.Linear(x.shape[1], 2).double()
+    with torch.no_grad():
+        model.weight.fill_(scale)
+        model.bias.zero_()
+    return model, x.repeat(2, 1), torch.arange(2).repeat_interleave(len(x))
+
+
+def test_where_the_gradient_vanishes_the_start_is_random():
+    model, x, y = linear(torch.randn(4, 9, generator=generator(), dtype=torch.float64))
+    exact = torch.linalg.eigvalsh(dense_hessian(model, x, y)).flip(0)
+    found = hessian_eigenvalues(model, x, y, count=2, tolerance=1e-8, generator=generator())
+    assert_close(found.values, exact[:2], rtol=1e-7, atol=0)
+
+
+def test_a_model_that_diverged_has_no_eigenvalues():
+    model, x, y = linear(torch.ones(4, 9, dtype=torch.float64), scale=torch.nan)
+    with pytest.warns(RuntimeWarning, match="not finite"):
+        assert hessian_eigenvalues(model, x, y, count=2, generator=generator()).values.isnan().all()
+
+
+def test_a_gradient_that_is_an_inner_eigenvector_hides_nothing():
+    """Independent inputs: each is an eigenvector, and the gradient is that of the second largest, 1 % beyond."""
+    size = 400
+    x = torch.diag(torch.linspace(1, 0.1, size, dtype=torch.float64) ** 8)
+    x[0, 0] = 3
+    model, images, labels = linear(x)
+    images, labels = torch.cat([images, x[1:2]]), torch.cat([labels, torch.tensor([0])])
+    exact = torch.linalg.eigvalsh(dense_hessian(model, images, labels))[-1].item()
+    for seed in range(3):
+        found = hessian_eigenvalues(
+            model, images, labels, tolerance=1e-2, generator=torch.Generator().manual_seed(seed)
+        )
+        assert found.values.item() == pytest.approx(exact, rel=1e-2)

@@ -160,6 +160,33 @@ def test_a_parameter_that_the_norm_does_not_depend_on_gets_zeros():
             assert ("jacobian" in name) == bool(weight.norm() < 1e-9), (name, derivative)
 
 
+class WithUnused(nn.Module):
+    """A network with a trained layer that its output does not depend on."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.unused, self.network = nn.Linear(3, 2).double(), network
+
+    def forward(self, x):
+        return self.network(x)
+
+
+def test_a_layer_that_the_loss_does_not_use_changes_nothing_and_gets_zeros(case, model):
+    name, _, x, y, _ = case
+    whole = WithUnused(model)
+    again = PENALTIES[name](whole, ALPHA, every=2, generator=generator())
+    squares = [PENALTIES[name](m, ALPHA, generator=generator()).squared_norm(x, y) for m in (model, whole)]
+    torch.testing.assert_close(*squares, rtol=1e-13, atol=0)
+    expected = PENALTIES[name](model, ALPHA, generator=generator()).gradient(x, y)
+    F.cross_entropy(whole(x), y).backward()
+    before = [p.grad.clone() for p in model.parameters()]
+    for times in (1, 2):
+        again.add_gradient(x, y)
+        for p, start, gradient in zip(model.parameters(), before, expected):
+            torch.testing.assert_close(p.grad, start + times * gradient, rtol=1e-12, atol=1e-15)
+        assert all(torch.equal(p.grad, torch.zeros_like(p)) for p in whole.unused.parameters())
+
+
 @pytest.mark.parametrize("name", sorted(PENALTIES))
 def test_batch_norm_keeps_its_statistics_but_uses_the_batchs(name, make_batch):
     """The training step has moved the running statistics; the penalty's forward pass moves them no further."""

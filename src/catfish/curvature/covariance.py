@@ -1,6 +1,6 @@
 """The covariance of the gradient noise: the spectrum of K from the Gram matrix of explicit gradients."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -8,12 +8,14 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
-from catfish.curvature.data import require_examples
+from catfish.curvature.data import Source, again, labelled
 from catfish.curvature.evaluation import evaluation_mode
 from catfish.gradients import trainable
 
 _CHUNK_EXAMPLES = 256  # at most so many examples in one backward pass, whose activations no memory limit counts
 _SLICE = 2**20  # numbers in the float64 copies that a product of gradients works on
+_NAME = "gradient_covariance"
+_CHANGED = f"{_NAME}: examples and labels do not match, or differ from one reading to the next; do not shuffle them"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,56 +46,81 @@ class GradientCovariance:
 
 
 def gradient_covariance(
-    model: nn.Module, x: Tensor, y: Tensor, group: int = 1, memory: int = 2**30
+    model: nn.Module, x: Source, y: Tensor | None = None, group: int = 1, memory: int = 2**30
 ) -> GradientCovariance:
     """K = 1/n sum_i (g_i - g)(g_i - g)^T, g_i the mean gradient of the i-th `group` consecutive examples, g their mean.
 
     Jastrzebski et al. 2020, "The Break-Even Point on Optimization Trajectories of Deep Neural Networks", whose groups
-    are mini-batches. x (B, ...), y (B,) class numbers, n = B / group; blocks of them are moved to the model's device.
-    Gradients of the cross-entropy over the trained parameters, evaluation mode.
+    are mini-batches. x (B, ...), y (B,) class numbers, or batches of pairs, of which a group may take parts; n = B /
+    group. They move to the model's device in blocks. Gradients of the cross-entropy over the trained parameters,
+    evaluation mode.
 
     K shares its non-zero eigenvalues, at most n - 1, with the centred Gram matrix (n, n) of the gradients, here in
     float64. Zero is what rounding alone can make of it: up to n eps64 lambda_K^1 + (8 eps G)^2, where eps is the
     precision of the gradients and G their largest norm.
 
     Cost: each gradient once if all fit into `memory` bytes, and otherwise about n / (2 m) times each, m being how
-    many fit. Beyond `memory`: the (n, n) matrix and the activations of one backward pass, of 256 examples or a group.
+    many fit. Batches are read once more, for their labels. Beyond `memory`: the (n, n) matrix and the activations of
+    one backward pass, of 256 examples or a group.
 
-    Raises ValueError for an empty batch and for a group that does not divide the batch into two or more: a smaller
-    last group would be noisier than the others.
+    Raises ValueError for no examples or labels, for more of one than of the other, for a group that does not
+    divide the examples into two or more, since a smaller last group would be noisier than the others, and for batches
+    that can be read only once or come in another order the next time, as from a loader that shuffles.
     """
-    require_examples(len(x), "gradient_covariance")
-    count, rest = divmod(len(x), group) if group > 0 else (0, 0)
+    again(x, _NAME)
+    if isinstance(x, Tensor) and y is not None:
+        x, y = list(zip(x.split(_CHUNK_EXAMPLES), y.split(_CHUNK_EXAMPLES), strict=True)), None
+    labels = torch.cat([own.cpu() for _, own in labelled(model, x, y, _NAME)])
+    count, rest = divmod(len(labels), group) if group > 0 else (0, 0)
     if count < 2 or rest:
         allowed = "a divisor of the number of examples that leaves two groups or more"
-        raise ValueError(f"group: {group} is not allowed for {len(x)} examples; allowed: {allowed}")
+        raise ValueError(f"group: {group} is not allowed for {len(labels)} examples; allowed: {allowed}")
     with evaluation_mode(model):
-        gradients = _gradients(model, x.unflatten(0, (count, group)), y.unflatten(0, (count, group)))
         size = sum(p.numel() * p.element_size() for p in trainable(model))
-        gram, norm, eps = _gram(gradients, count, *_rows(memory, size, group))
+        rows, chunk = _rows(memory, size, group)
+        gradients = _gradients(model)
+
+        def chunks(first: int) -> Iterator[tuple[int, Tensor]]:
+            for start, images, own in _groups(labelled(model, x, y, _NAME), labels, group, chunk):
+                if start >= first:
+                    yield start, gradients(images, own)
+
+        gram, norm, eps = _gram(chunks, count, rows)
     return _spectrum(gram, norm * eps)
 
 
-def _gradients(model: nn.Module, x: Tensor, y: Tensor) -> Callable[[int, int], Tensor]:
-    """The function from a range of groups, first and end, to their gradients, one a row: (end - first, P).
+def _groups(
+    parts: Iterator[tuple[Tensor, Tensor]], known: Tensor, group: int, most: int
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """`most` groups at a time: the number of the first one, images (m, group, ...), labels (m, group).
 
-    x (n, group, ...), y (n, group).
+    known (B,): all labels, as they were the first time. Raises ValueError if they differ now.
     """
+    size, read = group * most, 0
+    images, own = None, None
+    for more in parts:
+        images, own = more if images is None else (torch.cat([images, more[0]]), torch.cat([own, more[1]]))
+        read += len(more[1])
+        if len(images) != len(own) or not torch.equal(more[1].cpu(), known[read - len(more[1]) : read]):
+            raise ValueError(_CHANGED)
+        while len(own) >= (size if read < len(known) else 1):
+            yield (read - len(own)) // group, *(t[:size].unflatten(0, (-1, group)) for t in (images, own))
+            images, own = images[size:], own[size:]
+    if read != len(known):
+        raise ValueError(_CHANGED)
+
+
+def _gradients(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    """The function from groups of images (m, group, ...) and labels (m, group) to their gradients (m, P)."""
     trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
     fixed = {name: p.detach() for name, p in model.named_parameters() if not p.requires_grad}
     fixed |= {name: b.detach() for name, b in model.named_buffers()}
-    device = next(iter(trained.values())).device
 
     def loss(parameters: dict[str, Tensor], images: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(functional_call(model, (parameters, fixed), (images,)), labels)
 
     of_groups = vmap(grad(loss), in_dims=(None, 0, 0), randomness="error")
-
-    def gradients(first: int, end: int) -> Tensor:
-        parts = of_groups(trained, x[first:end].to(device), y[first:end].to(device))
-        return torch.cat([part.flatten(1) for part in parts.values()], dim=1)
-
-    return gradients
+    return lambda x, y: torch.cat([part.flatten(1) for part in of_groups(trained, x, y).values()], dim=1)
 
 
 def _rows(memory: int, size: int, group: int) -> tuple[int, int]:
@@ -101,29 +128,32 @@ def _rows(memory: int, size: int, group: int) -> tuple[int, int]:
     fit = memory // size
     # One is the origin. A chunk exists thrice: as computed, in rows, and as what differentiation needs on the way.
     chunk = max(1, min(_CHUNK_EXAMPLES // group, fit // 12))
-    return max(1, fit - 1 - 3 * chunk), chunk
+    return max(1, (fit - 1 - 3 * chunk) // chunk) * chunk, chunk
 
 
-def _gram(gradients: Callable[[int, int], Tensor], count: int, rows: int, chunk: int) -> tuple[Tensor, float, float]:
+def _gram(chunks: Callable[[int], Iterator[tuple[int, Tensor]]], count: int, rows: int) -> tuple[Tensor, float, float]:
     """The inner products (n, n) of the gradients minus the first, in float64, the largest norm, the precision.
 
-    The first gradient as the origin takes away what all have in common before it can swamp, in the rounding of the
-    products, that in which they differ; which origin it is, the centring undoes.
+    chunks(first): the gradients from that number on, some at a time, with the number of the first of them; no chunk
+    goes beyond a multiple of `rows`. The first gradient as the origin takes away what all have in common before it can
+    swamp, in the rounding of the products, that in which they differ; which origin it is, the centring undoes.
     """
-    origin = gradients(0, 1)
-    gram = torch.zeros(count, count, dtype=torch.float64, device=origin.device)
-    held = origin.new_empty(min(rows, count), origin.shape[1])
+    gram, origin = torch.zeros(count, count, dtype=torch.float64), None
     for first in range(0, count, rows):
         end = min(first + rows, count)
-        for start in range(first, end, chunk):
-            stop = min(start + chunk, end)
-            held[start - first : stop - first] = gradients(start, stop).sub_(origin)
+        for start, gradients in chunks(first):
+            if origin is None:
+                origin = gradients[:1].clone()
+                held, gram = origin.new_empty(end, origin.shape[1]), gram.to(origin.device)
+            stop = start + len(gradients)
+            gradients.sub_(origin)
+            if start < end:
+                held[start - first : stop - first] = gradients
+            else:
+                gram[first:end, start:stop] = _inner(held[: end - first], gradients)
+                gram[start:stop, first:end] = gram[first:end, start:stop].T
         block = held[: end - first]
         gram[first:end, first:end] = _inner(block, block)
-        for start in range(end, count, chunk):
-            stop = min(start + chunk, count)
-            gram[first:end, start:stop] = _inner(block, gradients(start, stop).sub_(origin))
-            gram[start:stop, first:end] = gram[first:end, start:stop].T
     norm = origin.norm().item() + gram.diagonal().max().sqrt().item()
     return gram, norm, torch.finfo(origin.dtype).eps
 

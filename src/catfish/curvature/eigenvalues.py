@@ -5,8 +5,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from catfish.curvature.data import Source
+from catfish.curvature.data import Source, labelled
 from catfish.curvature.evaluation import evaluation_mode
+from catfish.curvature.gradient import summed_gradient
 from catfish.curvature.lanczos import Eigenpairs, lanczos
 from catfish.curvature.products import FisherProduct, HessianProduct
 
@@ -26,18 +27,23 @@ def hessian_eigenvalues(
 
     x (B, ...), y (B,), or batches of pairs. The result's `values` (k,) descend; `residuals` bound the error of each:
     within residuals[i] of values[i] lies an eigenvalue. Ends when all residuals are at most `tolerance` times the
-    largest magnitude; if `max_steps` products do not suffice, `converged` is False and a RuntimeWarning says so. An
-    eigenvalue's own error is about its residual's square over the gap to the next, so far smaller where it stands
-    alone. Repeated eigenvalues: see `lanczos`.
+    largest magnitude and nothing found so far may lie further out, see `lanczos`; if `max_steps` products do not
+    suffice, `converged` is False and a RuntimeWarning says so. An eigenvalue's own error is about its residual's square
+    over the gap to the next, so far smaller where it stands alone. Repeated eigenvalues: see `lanczos`.
 
-    Costs `steps` + k products with H, about two forward and backward passes each (three for several batches), and
-    `steps` vectors of the parameters' size. `generator` on the model's device gives the start; None takes torch's
-    global one. Evaluation mode. Raises ValueError for no examples, for data that can be read only once, and as
-    `lanczos` does.
+    Costs `steps` products with H, about two forward and backward passes each (three for several batches, and the
+    gradient), and `steps` vectors of the parameters' size. The start is the gradient and a random vector in equal
+    parts; the latter comes from `generator` on the model's device, None takes torch's global one. Evaluation mode.
+    Raises ValueError for no examples, for data that can be read only once, and as `lanczos` does.
     """
     with evaluation_mode(model):
         product = HessianProduct(model, x, y, "hessian_eigenvalues")
-        return lanczos(product, product.random(generator), count, which, tolerance, max_steps, vectors=vectors)
+        gradient = product._graph  # of the only batch: of several it takes a pass of its own
+        if gradient is None:
+            parts = labelled(model, x, y, "hessian_eigenvalues")
+            gradient, _ = summed_gradient(model, parts, lambda _, labels: labels)
+        start = _mixed(product.random(generator), torch.cat([g.detach().flatten() for g in gradient]))
+        return lanczos(product, start, count, which, tolerance, max_steps, vectors=vectors)
 
 
 def fisher_eigenvalues(
@@ -52,9 +58,21 @@ def fisher_eigenvalues(
     """The `count` largest eigenvalues of F (eq. 1), with the expectation over all classes taken exactly.
 
     x (B, ...), or batches of them. F is also the Gauss-Newton matrix of the cross-entropy; its rank is at most
-    B (K - 1), and all else is zero. Costs `steps` + k products with F, about two forward and backward passes
-    each. The rest is as for `hessian_eigenvalues`.
+    B (K - 1), and all else is zero. Costs `steps` products with F, about two forward and backward passes each. The
+    start is a random vector; the rest is as for `hessian_eigenvalues`.
     """
     with evaluation_mode(model):
         product = FisherProduct(model, x, None, "fisher_eigenvalues")
         return lanczos(product, product.random(generator), count, "largest", tolerance, max_steps, vectors=vectors)
+
+
+def _mixed(random: Tensor, gradient: Tensor) -> Tensor:
+    """Both vectors (P,) in equal parts, or the random one alone if the other has no direction.
+
+    Most of a gradient lies in the few eigenvectors of large eigenvalues (Gur-Ari et al. 2018, "Gradient Descent Happens
+    in a Tiny Subspace"), which saves the steps that would find them; the random part keeps all others within reach.
+    """
+    norm = gradient.norm()
+    if not 0 < norm < torch.inf:
+        return random
+    return random / random.norm() + gradient / norm

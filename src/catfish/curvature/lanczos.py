@@ -16,8 +16,10 @@ from torch import Tensor
 
 Product = Callable[[Tensor], Tensor]
 
-_INTERVAL = 5  # steps from one solution of the projected problem to the next
+_INTERVAL = 16  # the projected problem of a basis of s vectors is solved every 1 + s // 16 steps
+_BEYOND = 3  # steps beyond the number of wanted values before residuals are believed; one more in a crowd
 _SPARE = 8  # rows that a basis has at least beyond twice the wanted vectors: with fewer, restarts hardly progress
+_LOST = 1e-3  # a random vector of which less is outside the basis is drawn anew: it may be the start itself
 _FIRST_ROWS = 32  # the basis begins with these and doubles
 _SLICE = 2**21  # numbers in the float64 copies that a restart works on
 
@@ -27,7 +29,7 @@ class Eigenpairs:
     """Eigenvalues (k,) in descending order and ||A v - theta v|| of each (k,), both float64 on the CPU.
 
     Within `residuals[i]` of `values[i]` lies an eigenvalue of A. `vectors` (k, P): unit eigenvectors, if asked for.
-    `steps`: how many products built the basis. `converged`: every residual is within the tolerance.
+    `steps`: how many products it took. `converged`: `lanczos` says when.
     """
 
     values: Tensor
@@ -51,13 +53,22 @@ def lanczos(
 
     For both ends, values[:count] are the largest and values[-count:] the smallest (min(2 count, P) values in all).
     start (P,): a random vector, float32 or float64; its device and dtype are those of the basis, and the same start
-    gives the same result. Done when |beta s_last|, the estimate of ||A v - theta v||, is at most tolerance * ||A|| for
-    every pair, ||A|| being the largest magnitude seen of a Ritz value: relative to theta itself, rounding would leave
-    an eigenvalue near zero no attainable accuracy. The residuals in the result are measured, not estimated.
+    gives the same result. Converged when with r = tolerance * ||A||
 
-    Cost: steps + k products, 4 steps P operations a step. The basis takes `memory` bytes at most, half as much
-    again while it grows. If `max_steps` do not suffice the result says so, and a RuntimeWarning does. A product that
-    is not finite makes every value NaN.
+    - every residual ||A v - theta v|| is at most r, so that an eigenvalue lies within r of every value, and
+    - k + 4 steps or more were taken and, unless the basis had to be compressed, no other Ritz value reaches with twice
+      its residual beyond the wanted ones by more than r (k + 3 steps if none comes nearer to them than ||A|| / 2). A
+      start that is nearly an eigenvector, as a random one is of an operator of low rank, would otherwise pass for the
+      outermost.
+
+    ||A|| is the largest magnitude seen: relative to theta itself, rounding would leave an eigenvalue near zero no
+    attainable accuracy. Of an eigenvalue that stands alone the error is about the residual's square over the gap. That
+    no eigenvalue further out is missed no product can prove, only make likely: an eigenvector of which the start has
+    hardly anything appears late. A tolerance near the eigenvalue's share of ||A|| invites that.
+
+    Cost: `steps` products, 4 steps P operations a step. The basis takes `memory` bytes at most, half as much again
+    while it grows. If `max_steps` do not suffice the result says so, and a RuntimeWarning does. A product that is not
+    finite makes every value NaN.
 
     An eigenvalue that is repeated, or in a cluster narrower than the tolerance, can be reported once although it
     counts several times: a Krylov space holds one vector of each eigenspace. Where the space closes before it has
@@ -71,20 +82,26 @@ def lanczos(
     rows = _rows(start, len(_outermost(len(start), ends)), max_steps, memory)
     # Rounding is all that is left of a product in an invariant subspace, but earlier steps may have magnified it.
     space = _Space(start.detach(), rows, negligible=max(1e-3 * tolerance, 10 * torch.finfo(start.dtype).eps))
-    steps = _iterate(space, product, ends, tolerance, max_steps)
-    result = _measure(space, product, ends, tolerance, steps, vectors)
-    if not result.converged:
-        allowed = tolerance * space.scale
-        message = f"lanczos: residual {result.residuals.max():.1e} after {steps} steps; allowed: {allowed:.1e}"
+    steps, settled = _iterate(space, product, ends, tolerance, max_steps)
+    if not math.isfinite(space.coupling):
+        return _broken(space, ends, steps, vectors)
+    values, coordinates, residuals = space.ritz()
+    wanted = _outermost(len(values), ends)
+    doubt, allowed = _doubt(space, values, residuals, ends), tolerance * space.scale
+    converged = settled and doubt <= allowed
+    if not converged:
+        message = f"lanczos: not converged after {steps} steps; uncertainty {doubt:.1e}, allowed {allowed:.1e}"
         warnings.warn(message, RuntimeWarning, stacklevel=2)
-    return result
+    found = coordinates.T[wanted].to(space.basis) @ space.basis if vectors else None
+    return Eigenpairs(values[wanted], residuals[wanted], steps, converged, found)
 
 
 class _Space:
     """An orthonormal basis, A projected on it, and the direction in which it grows.
 
-    A V^T = V^T T + coupling * direction e^T, where V (size, P) is the basis, T (size, size) the projected operator and
-    e the last unit vector. T holds what the orthogonalisation subtracts, so a restart needs no case of its own.
+    A V^T = [V^T direction] H, where V (size, P) is the basis and H (size + 1, size) holds what the orthogonalisation
+    subtracts and, in its last row, what it leaves; so a restart needs no case of its own. The projected operator is H's
+    upper triangle and its mirror image: what else is in H is rounding.
     """
 
     def __init__(self, start: Tensor, rows: int, negligible: float):
@@ -92,9 +109,10 @@ class _Space:
         self.negligible = negligible  # relative to ||A||
         self.size = 0
         self.storage = start.new_empty(min(rows, _FIRST_ROWS), len(start))
-        self.projected = torch.zeros(rows, rows, dtype=torch.float64)
+        self.coefficients = torch.zeros(rows + 1, rows, dtype=torch.float64)  # H
         self.direction = start / start.norm()
         self.coupling = 0.0
+        self.compressed = False
         self.scale = 0.0  # the best lower bound of ||A|| so far: of all ||A v|| and all Ritz values
         self.random = torch.Generator().manual_seed(0)  # on the CPU: the same vectors for every device
 
@@ -116,16 +134,24 @@ class _Space:
         self.size += 1
         image = product(self.direction).detach()
         coefficients, rest = _orthogonalise(image, self.basis)
-        self.projected[: self.size, self.size - 1] = self.projected[self.size - 1, : self.size] = coefficients.cpu()
         self.scale = max(self.scale, image.norm().item())
         self.coupling = rest.norm().item()
+        self.coefficients[: self.size, self.size - 1] = coefficients.cpu()
+        self.coefficients[self.size, self.size - 1] = self.coupling
         self.direction = rest / self.coupling if self.coupling > 0 else rest
 
-    def ritz(self) -> tuple[Tensor, Tensor]:
-        """Eigenvalues (size,) of A on the space, descending, and the eigenvectors' coordinates, the columns."""
-        values, coordinates = torch.linalg.eigh(self.projected[: self.size, : self.size])
+    def ritz(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Eigenvalues theta (size,) of A on the space, descending, the eigenvectors' coordinates s, the columns, and
+        ||A v - theta v|| (size,) of v = V^T s.
+
+        The basis is orthonormal, so the last is the norm of H s - theta [s 0] and needs no product; it includes the
+        rounding of the products before.
+        """
+        values, coordinates = torch.linalg.eigh(self.coefficients[: self.size, : self.size], UPLO="U")
         self.scale = max(self.scale, values.abs().max().item())
-        return values.flip(0), coordinates.flip(1)
+        rest = self.coefficients[: self.size + 1, : self.size] @ coordinates
+        rest[: self.size] -= coordinates * values
+        return values.flip(0), coordinates.flip(1), rest.norm(dim=0).flip(0)
 
     def compress(self, values: Tensor, coordinates: Tensor) -> None:
         """Keeps the space of these Ritz pairs, values (k,), coordinates (size, k); the direction stays what it was."""
@@ -133,69 +159,91 @@ class _Space:
         rotation = coordinates.T.to(self.storage.device)
         for columns in self.basis.split(max(1, _SLICE // self.size), dim=1):
             columns[:kept] = (rotation @ columns.double()).to(columns.dtype)
-        self.projected.zero_()
-        self.projected[range(kept), range(kept)] = values
+        last = self.coefficients[self.size, : self.size] @ coordinates
+        self.coefficients.zero_()
+        self.coefficients[range(kept), range(kept)] = values
+        self.coefficients[kept, :kept] = last
         self.size = kept
+        self.compressed = True
 
     def redirect(self) -> None:
         """Replaces the direction by a random one, orthogonal to the basis."""
-        draw = torch.randn(len(self.direction), generator=self.random, dtype=self.direction.dtype)
-        rest = _orthogonalise(draw.to(self.direction.device) / draw.norm().item(), self.basis)[1]
-        self.direction = rest / rest.norm()
+        while True:
+            draw = torch.randn(len(self.direction), generator=self.random, dtype=self.direction.dtype)
+            rest = _orthogonalise(draw.to(self.direction.device) / draw.norm().item(), self.basis)[1]
+            norm = rest.norm()
+            if norm > _LOST:
+                break
+        self.direction = rest / norm
 
 
-def _iterate(space: _Space, product: Product, ends: tuple[int, int], tolerance: float, max_steps: int) -> int:
-    """Grows the space until it holds the wanted eigenvectors, or for `max_steps`; the number of steps."""
+def _iterate(
+    space: _Space, product: Product, ends: tuple[int, int], tolerance: float, max_steps: int
+) -> tuple[int, bool]:
+    """Grows the space until it holds the wanted eigenvectors, or for `max_steps`; how many it took, whether it does."""
     size = len(space.direction)
     count = len(_outermost(size, ends))
     spare = (space.rows - count) // 4
     before: Tensor | None = None  # the wanted values when the space was last closed
-    earliest = 0  # the step before which estimates are no reason to stop
+    earliest = count + _BEYOND  # the step before which residuals are no reason to stop
+    look = 1  # the step at which to look at them next
     for step in range(1, max_steps + 1):
         space.extend(product)
         if not math.isfinite(space.coupling) or space.size == size:
-            return step
-        if not (space.closed or space.size == space.rows or step % _INTERVAL == 0):
+            return step, True
+        if not (space.closed or space.size == space.rows or step >= look or step == max_steps):
             continue
-        values, coordinates = space.ritz()
+        look = step + 1 + space.size // _INTERVAL
+        values, coordinates, residuals = space.ritz()
         wanted = _outermost(len(values), ends)
-        estimates = space.coupling * coordinates[-1, wanted].abs()
         margin = tolerance * space.scale
         if space.closed:
             # All pairs are exact, but copies of a repeated eigenvalue may be missing: until a fresh vector, given as
             # many steps as all before it, changes nothing.
             if before is not None and len(before) == count and (values[wanted] - before).abs().max() <= margin:
-                return step
+                return step, True
             before, earliest = values[wanted], 2 * step
-        elif step >= earliest and len(wanted) == count and estimates.max() <= margin:
-            return step
+        elif (
+            step >= earliest
+            and _doubt(space, values, residuals, ends) <= margin
+            and (step > earliest or _reach(space, values, residuals, ends) <= -0.5 * space.scale)
+        ):
+            return step, True
         if space.size == space.rows and step < max_steps:
             kept = _outermost(len(values), tuple(end + spare if end else 0 for end in ends))
             space.compress(values[kept], coordinates[:, kept])
         if space.closed:
             space.redirect()
-    return max_steps
+    return max_steps, False
 
 
-def _measure(
-    space: _Space, product: Product, ends: tuple[int, int], tolerance: float, steps: int, vectors: bool
-) -> Eigenpairs:
-    """The wanted pairs of the space with their residuals, one product each."""
-    if not math.isfinite(space.coupling):
-        shape = (len(_outermost(len(space.direction), ends)), len(space.direction))
-        nan = torch.full(shape[:1], torch.nan, dtype=torch.float64)
-        return Eigenpairs(nan, nan, steps, False, space.direction.new_full(shape, torch.nan) if vectors else None)
-    values, coordinates = space.ritz()
-    wanted = _outermost(len(values), ends)
-    residuals, kept = [], []
-    for value, coordinate in zip(values[wanted].tolist(), coordinates.T[wanted]):
-        vector = space.basis.T @ coordinate.to(space.basis)
-        residuals.append((product(vector).detach() - value * vector).norm().item())
-        if vectors:
-            kept.append(vector)
-    converged = all(residual <= tolerance * space.scale for residual in residuals)
-    measured = torch.tensor(residuals, dtype=torch.float64)
-    return Eigenpairs(values[wanted], measured, steps, converged, torch.stack(kept) if vectors else None)
+def _doubt(space: _Space, values: Tensor, residuals: Tensor, ends: tuple[int, int]) -> float:
+    """The largest residual of the wanted pairs, or `_reach` if that is more."""
+    return max(residuals[_outermost(len(values), ends)].max().item(), _reach(space, values, residuals, ends))
+
+
+def _reach(space: _Space, values: Tensor, residuals: Tensor, ends: tuple[int, int]) -> float:
+    """How far beyond the wanted values another one may lie, by twice its residual; negative if it stays inside.
+
+    Compression keeps the others from converging; by then the start is no longer what matters.
+    """
+    high, low = ends[0], len(values) - ends[1]
+    reach = -math.inf
+    if 0 < high < len(values) and not space.compressed:
+        reach = ((values + 2 * residuals)[high:].max() - values[high - 1]).item()
+    if 0 < low < len(values) and not space.compressed:
+        reach = max(reach, (values[low] - (values - 2 * residuals)[:low].min()).item())
+    return reach
+
+
+def _broken(space: _Space, ends: tuple[int, int], steps: int, vectors: bool) -> Eigenpairs:
+    """The result where a product is not finite."""
+    warnings.warn(
+        f"lanczos: not converged after {steps} steps; the last product is not finite", RuntimeWarning, stacklevel=3
+    )
+    shape = (len(_outermost(len(space.direction), ends)), len(space.direction))
+    nan = torch.full(shape[:1], torch.nan, dtype=torch.float64)
+    return Eigenpairs(nan, nan, steps, False, space.direction.new_full(shape, torch.nan) if vectors else None)
 
 
 def _outermost(found: int, ends: tuple[int, int]) -> list[int]:
