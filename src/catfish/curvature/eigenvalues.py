@@ -5,9 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from catfish.curvature.data import Source, labelled
+from catfish.curvature.data import Source
 from catfish.curvature.evaluation import evaluation_mode
-from catfish.curvature.gradient import summed_gradient
 from catfish.curvature.lanczos import Eigenpairs, lanczos
 from catfish.curvature.products import FisherProduct, HessianProduct
 
@@ -38,11 +37,8 @@ def hessian_eigenvalues(
     """
     with evaluation_mode(model):
         product = HessianProduct(model, x, y, "hessian_eigenvalues")
-        gradient = product._graph  # of the only batch: of several it takes a pass of its own
-        if gradient is None:
-            parts = labelled(model, x, y, "hessian_eigenvalues")
-            gradient, _ = summed_gradient(model, parts, lambda _, labels: labels)
-        start = _mixed(product.random(generator), torch.cat([g.detach().flatten() for g in gradient]))
+        gradient = product.mean(product.graph, lambda graph: torch.cat([g.detach().flatten() for g in graph]))
+        start = _mixed(product.random(generator), gradient)
         return lanczos(product, start, count, which, tolerance, max_steps, vectors=vectors)
 
 
