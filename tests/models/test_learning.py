@@ -14,7 +14,7 @@ SLIM = {  # width, depth, Adam's learning rate
     "wresnet44_3": (0.17, 2 / 7, 0.01),
     "wresnet44_3_skipinit": (0.17, 2 / 7, 0.02),
     "densenet40_12": (0.34, 0.25, 0.02),
-    "resnet26_arpit": (0.5, 0.5, 0.002),
+    "resnet26_arpit": (0.5, 0.25, 0.005),
     "resnet32": (0.25, 0.2, 0.01),
     "resnet50": (0.25, 0.25, 0.01),
     "resnet56": (0.25, 1 / 3, 0.01),
