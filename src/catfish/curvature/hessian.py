@@ -30,9 +30,9 @@ def hessian_trace(
     2021): 2k products more, worth it where few eigenvalues carry most of ||H||_F. For piecewise linear networks
     `fisher_trace(..., labels="expected")` is the same number without sampling error.
 
-    A probe costs about half a forward and backward pass (`second_order`), two where a model is not made of torch's
-    own operations alone; a product with H two (three for data in several batches). Several batches are read once for
-    every eight probes. `generator` on the model's device; None takes torch's global one. Evaluation mode. Raises
+    A probe costs about 0.6 forward and backward passes (`second_order`), two where a model is not made of torch's own
+    operations alone; a product with H two (three for data in several batches). Several batches are read once for every
+    eight probes. `generator` on the model's device; None takes torch's global one. Evaluation mode. Raises
     ValueError for fewer than two probes, which leave no standard error, for no examples, and for data that can be read
     only once.
     """

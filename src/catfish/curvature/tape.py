@@ -93,7 +93,7 @@ class _Recorder(TorchDispatchMode):
         if any(value.requires_grad for value in tensors.values()):
             raise NotImplementedError(f"{function}: a parameter from outside of the model's own")
         sources = {position: self.numbers[id(v)] for position, v in tensors.items() if id(v) in self.numbers}
-        if sources and torch.is_grad_enabled() and function is not torch.ops.aten.detach.default:
+        if sources and torch.is_grad_enabled():
             if function._schema.is_mutable or torch.Tag.nondeterministic_seeded in function.tags:
                 raise NotImplementedError(f"{function} is random or changes its arguments")
             self.constants += [(value, value._version) for p, value in tensors.items() if p not in sources]
