@@ -55,7 +55,18 @@ def head(channels: int, classes: int) -> list[nn.Module]:
     bound = channels**-0.5
     nn.init.uniform_(output.weight, -bound, bound)
     nn.init.zeros_(output.bias)
-    return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), output]
+    return [GlobalAverage(), output]
+
+
+class GlobalAverage(nn.Module):
+    """(B, C, H, W) -> (B, C), the mean over all pixels.
+
+    A plain mean, since torch writes its adaptive pooling to one pixel with an operation that fixes memory layouts,
+    which second derivatives along directions cannot follow.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
 
 
 class Residual(nn.Module):

@@ -52,8 +52,8 @@ def _fixup(first: nn.Conv2d, pooling: list[nn.Module], classes: int, width: floa
     """
     channels, blocks = [scaled(count, width) for count in CHANNELS], scaled(BLOCKS, depth)
     layers = stages(_fixup_block, channels[0], channels, blocks)
-    pool, flatten, output = head(channels[-1], classes)
-    model = nn.Sequential(first, ScalarBias(), nn.ReLU(), *pooling, *layers, pool, flatten, ScalarBias(), output)
+    average, output = head(channels[-1], classes)
+    model = nn.Sequential(first, ScalarBias(), nn.ReLU(), *pooling, *layers, average, ScalarBias(), output)
     he_normal(model, "fan_out")
     bound = first.weight[0].numel() ** -0.5
     nn.init.uniform_(first.weight, -bound, bound)
