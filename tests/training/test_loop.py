@@ -141,3 +141,14 @@ def test_bf16_trains_and_measures_in_float32(make_run, make_data, tmp_path):
 def test_a_batch_larger_than_the_data_is_refused(make_run, make_data, tmp_path):
     with pytest.raises(ValueError, match="batch_size: 97 is more than the 96"):
         train(make_run(batch_size=97), make_data(), tmp_path / "run")
+
+
+def test_measurements_on_more_examples_than_go_through_the_network_at_once(make_run, make_data, tmp_path, monkeypatch):
+    run = make_run(epochs=1)
+    run = replace(run, measure=replace(run.measure, fisher_examples=90, hessian_epochs=()))
+    _, whole = train(run, make_data(), tmp_path / "whole")
+    monkeypatch.setattr("catfish.training.measurements.PIXELS_AT_ONCE", 7 * 32 * 32)
+    _, chunks = train(run, make_data(), tmp_path / "chunks")
+    for column in ("train_loss", "test_accuracy", "gradient_norm"):
+        assert chunks[column].to_numpy() == pytest.approx(whole[column].to_numpy(), rel=1e-4)
+    assert chunks["fisher_trace"].to_numpy() == pytest.approx(whole["fisher_trace"].to_numpy(), rel=0.3)  # other labels

@@ -33,6 +33,10 @@ class StoredImages:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return len(self), *self.shards.shape[1:]
+
     def __getitem__(self, index: Tensor | slice) -> Tensor:
         return self._moved(self._gathered(self.rows[_on_host(index)]))
 

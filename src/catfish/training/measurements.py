@@ -15,7 +15,7 @@ from catfish.plan import Run
 from catfish.training.batches import Data, Examples, Pixels
 from catfish.training.seeds import generator
 
-EVALUATION_BATCH = 500
+PIXELS_AT_ONCE = 500 * 32 * 32  # that go through the network in one batch of a measurement
 
 Measurement = tuple[str, float]
 
@@ -59,8 +59,8 @@ def evaluate(model: nn.Module, examples: Examples, pixels: Pixels) -> tuple[Tens
     """Cross-entropy and correctness (1.0 or 0.0) of every example, (N,) each; evaluation mode."""
     losses, correct = [], []
     with evaluation_mode(model), torch.no_grad():
-        for images, labels in zip(examples.images.split(EVALUATION_BATCH), examples.labels.split(EVALUATION_BATCH)):
-            logits = model(pixels(images))
+        for x, labels in _batches(examples, pixels):
+            logits = model(x)
             losses.append(F.cross_entropy(logits, labels, reduction="none"))
             correct.append((logits.argmax(1) == labels).float())
     return torch.cat(losses), torch.cat(correct)
@@ -72,16 +72,15 @@ def gradients(run: Run, model: nn.Module, data: Data, epoch: int) -> Iterator[Me
     draw = generator("cpu", run.seed, "measured examples", epoch)
     labels = generator(data.train.labels.device, run.seed, "measured labels", epoch)
     examples = _draw(data.train, count, draw)
-    x = data.pixels(examples.images)
-    yield "fisher_trace", fisher_trace(model, x, generator=labels)
-    yield "fisher_trace_minibatch", fisher_trace_minibatch(model, x, labels)
-    yield "gradient_norm", gradient_norm(model, x, examples.labels)
+    yield "fisher_trace", fisher_trace(model, _batches(examples, data.pixels), generator=labels)
+    yield "fisher_trace_minibatch", fisher_trace_minibatch(model, _batches(examples, data.pixels), labels)
+    yield "gradient_norm", gradient_norm(model, _batches(examples, data.pixels))
     if not data.train.noisy.any():
         return
     for name, group in (("clean", ~data.train.noisy), ("noisy", data.train.noisy)):
         examples = _draw(data.train.subset(group.nonzero().squeeze(1)), count, draw)
         if len(examples):
-            yield f"{name}_gradient_norm", gradient_norm(model, data.pixels(examples.images), examples.labels)
+            yield f"{name}_gradient_norm", gradient_norm(model, _batches(examples, data.pixels))
 
 
 def hessian(run: Run, model: nn.Module, data: Data, epoch: int) -> Iterator[Measurement]:
@@ -92,6 +91,13 @@ def hessian(run: Run, model: nn.Module, data: Data, epoch: int) -> Iterator[Meas
     trace, error = hessian_trace(model, x, examples.labels, run.measure.hessian_probes, probes)
     yield "hessian_trace", trace
     yield "hessian_trace_error", error
+
+
+def _batches(examples: Examples, pixels: Pixels) -> Iterator[tuple[Tensor, Tensor]]:
+    """Network inputs (B, 3, H, W) and labels (B,), B as large as memory for activations is meant to allow."""
+    height, width = examples.images.shape[1:3]
+    size = max(1, PIXELS_AT_ONCE // (height * width))
+    return ((pixels(images), y) for images, y in zip(examples.images.split(size), examples.labels.split(size)))
 
 
 def _draw(examples: Examples, count: int, source: torch.Generator) -> Examples:
