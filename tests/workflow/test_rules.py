@@ -105,7 +105,7 @@ def test_figures(finished, plan, number):
 
 def test_metrics(finished, plan):
     metrics = json.loads((finished.folder / plan.results / "metrics.json").read_text())
-    assert set(metrics["simplecnn_c10"]) == {"eta_star", "baseline", "fp"}
+    assert set(metrics["simplecnn_c10"]) == {"eta_star", "baseline", "fp", "fp_eta_star"}
     curves = pd.read_csv(finished.folder / plan.results / "curves.csv")
     assert {"setting", "method", "epoch", "test_accuracy"} <= set(curves.columns)
 
