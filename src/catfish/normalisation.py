@@ -85,13 +85,9 @@ def _laid_out(g: Tensor, x: Tensor) -> Tensor:
 
 
 def _backward(g: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, inverse: Tensor, wanted=(True,) * 3):
-    return torch.ops.aten.native_batch_norm_backward(
-        g, x, weight, None, None, mean, inverse, True, 0.0, wanted
-    )
+    return torch.ops.aten.native_batch_norm_backward(g, x, weight, None, None, mean, inverse, True, 0.0, wanted)
 
 
 def _affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """scale * x + shift per channel, rounded once to x's precision: the kernel of batch norm in evaluation mode."""
-    return torch.native_batch_norm(
-        x, scale, shift, torch.zeros_like(scale), torch.ones_like(scale), False, 0.0, 0.0
-    )[0]
+    return torch.native_batch_norm(x, scale, shift, torch.zeros_like(scale), torch.ones_like(scale), False, 0.0, 0.0)[0]
