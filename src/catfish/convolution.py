@@ -9,13 +9,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+
+from catfish.concatenation import cat
+from catfish.normalisation import batch_norm
 
 Geometry = tuple[tuple[int, int], tuple[int, int], tuple[int, int], int]  # stride, padding, dilation, groups
 
 
 class TwiceDifferentiable(TorchFunctionMode):
-    """Within this context every two-dimensional convolution of a batch is of the kind above."""
+    """Within this context every two-dimensional convolution of a batch is of the kind above.
+
+    So are batch norm in training mode and concatenation, see `catfish.normalisation` and `catfish.concatenation`.
+    """
 
     def __torch_function__(self, function, types, arguments=(), named=None):
         named = named or {}
@@ -23,6 +30,10 @@ class TwiceDifferentiable(TorchFunctionMode):
             taken = _arguments(*arguments, **named)
             if taken is not None:
                 return _Convolution.apply(*taken)
+        if function is F.batch_norm:
+            return batch_norm(*arguments, **named)
+        if function is torch.cat:
+            return cat(*arguments, **named)
         return function(*arguments, **named)
 
 
@@ -88,9 +99,10 @@ class _Gradients(torch.autograd.Function):
         geometry, wanted = context.geometry, context.needs_input_grad
         at_g = at_a = at_weight = None
         if wanted[0]:
-            parts = [] if u is None else [_convolve(u, weight, None, geometry)]
-            parts += [] if v is None else [_convolve(a, v, None, geometry)]
-            at_g = sum(parts) if parts else None
+            at_g = None if u is None else _convolve(u, weight, None, geometry)
+            if v is not None:
+                other = _convolve(a, v, None, geometry)
+                at_g = other if at_g is None else at_g.add_(other)
         if wanted[1] and v is not None:
             at_a = _backward(g, a, v, geometry, (True, False))[0]
         if wanted[2] and u is not None:

@@ -98,11 +98,11 @@ class Penalty(ABC):
         if self.due:
             self._cached = self.gradient(x, y, logits)
         self._calls += 1
-        for parameter, gradient in zip(trainable(self.model), self._cached, strict=True):
+        parameters = trainable(self.model)
+        for parameter, gradient in zip(parameters, self._cached, strict=True):
             if parameter.grad is None:
-                parameter.grad = gradient.clone()
-            else:
-                parameter.grad.add_(gradient)
+                parameter.grad = torch.zeros_like(gradient)
+        torch._foreach_add_([parameter.grad for parameter in parameters], self._cached)
 
     def gradient(self, x: Tensor, y: Tensor | None = None, logits: Tensor | None = None) -> list[Tensor]:
         """The gradient of alpha * ||.||^2 on this batch with respect to each trained parameter.

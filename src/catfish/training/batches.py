@@ -106,7 +106,7 @@ class Pixels:
 
     def __call__(self, images: Tensor | StoredImages) -> Tensor:
         """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in channels-last memory."""
-        return ((images[:].float() / 255 - self.mean) / self.std).permute(0, 3, 1, 2)
+        return images[:].float().div_(255).sub_(self.mean).div_(self.std).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)

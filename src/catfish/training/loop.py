@@ -23,6 +23,7 @@ from catfish.training.batches import AUGMENTATIONS, Data, epoch_order
 from catfish.training.measurements import curvatures, evaluations
 from catfish.training.mixup import mixed, mixed_loss
 from catfish.training.seeds import derive, generator
+from catfish.training.sgd import SGD
 
 CHECKPOINT_SECONDS = 30.0  # a shorter run is cheaper to repeat than to save
 
@@ -32,7 +33,7 @@ class State:
     """All that changes while a run goes on, and so all that a checkpoint holds."""
 
     model: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: SGD
     penalty: object | None
     generators: dict[str, torch.Generator]
     epoch: int = 0
@@ -68,9 +69,7 @@ def initial_state(run: Run, classes: int, device: torch.device) -> State:
         torch.manual_seed(derive(run.seed, "weights"))
         model = models.build(run.model, classes, run.width, run.depth)
     model = model.to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=run.learning_rate, momentum=run.momentum, weight_decay=run.weight_decay, fused=True
-    )
+    optimizer = SGD(model.parameters(), run.learning_rate, run.momentum, run.weight_decay)
     generators = {name: generator(device, run.seed, name) for name in ("order", "augmentation", "labels", "mixup")}
     penalty = None
     if run.penalty is not None:
@@ -139,8 +138,7 @@ def _train_epoch(run: Run, state: State, data: Data) -> Tensor:
     """
     state.model.train()
     state.epoch += 1
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(run, state.epoch)
+    state.optimizer.learning_rate = learning_rate(run, state.epoch)
     losses = []
     order = list(epoch_order(len(data.train), run.batch_size, state.generators["order"]))
     batches, shown = data.train.batches(order), f"epoch {state.epoch}/{run.epochs}"
