@@ -74,7 +74,8 @@ def _heading(params: Params, name: str) -> str:
     parts = [f"Scale {params.scale}: {epochs} epochs."]
     for data in dict.fromkeys(params.settings[s].dataset for s in names if not labels.comparable(params, s)):
         listed = [s for s in names if params.settings[s].dataset == data and not labels.comparable(params, s)]
-        written = " and ".join(dict.fromkeys(published.label(setting) or setting for setting in listed))
+        *others, last = dict.fromkeys(published.label(setting) or setting for setting in listed)
+        written = f"{', '.join(others)} and {last}" if others else last
         parts.append(f"In place of the paper's data, {written} use {data}: not comparable with the paper's numbers.")
     if len(parts) == 1 and params.scale != "paper":
         parts.append("Runs at this scale are shorter or smaller than the paper's.")
