@@ -36,7 +36,7 @@ try:
 except ImportError:
     resource = None
 
-MODELS = {"simplecnn": 10, "vgg11": 100}  # classes
+MODELS = {"simplecnn": 10, "vgg11": 100, "densenet40_12": 100, "wresnet44_3": 200}  # classes
 BATCH = 128
 WARM_UP = 8  # examples of the untimed first call, which loads code and fills caches
 PLAIN = "one plain forward and backward pass"
@@ -256,9 +256,13 @@ def compare(task_name: str, model_name: str, repeats: int, device: torch.device)
     """A row for the plain pass and one for each candidate."""
     task = TASKS[task_name]
     torch.manual_seed(0)
-    model = build(model_name, MODELS[model_name]).to(device).eval()
+    model = build(model_name, MODELS[model_name]).to(device)
     x = torch.randn(BATCH, 3, 32, 32, device=device)
     y = torch.randint(MODELS[model_name], (BATCH,), device=device)
+    with torch.no_grad():
+        for part in x.split(BATCH // 8):  # so that batch norm has statistics
+            model(part)
+    model.eval()
     rows = {name: Row(model_name, task_name, name) for name in task.candidates}
     running: dict[str, Running] = {}
     for name, adapter in task.candidates.items():

@@ -81,7 +81,9 @@ def test_both_forms_of_the_convolutions_formula_are_taken(batch, monkeypatch):
 @pytest.mark.parametrize("name", ["deep", "groups", "strides and dilation", "large strides"])
 @pytest.mark.parametrize("cheaper", [True, False], ids=["pairs", "gradients"])
 @pytest.mark.parametrize("memory", [1, 2**23], ids=["one at a time", "all at once"])
-def test_each_form_serves_every_convolution(name, cheaper, memory, batch, monkeypatch):
+@pytest.mark.parametrize("grouped", [True, False], ids=["grouped", "one by one"])
+def test_each_form_serves_every_convolution(name, cheaper, memory, grouped, batch, monkeypatch):
+    monkeypatch.setattr(layers, "_grouped_kernel_is_fast", lambda *_: grouped)
     monkeypatch.setattr(layers, "_pairs_are_cheaper", lambda *_: cheaper)
     monkeypatch.setattr(layers, "_CACHE_BYTES", memory)
     exact = single_gradients(network(name), *batch).norm(dim=1)

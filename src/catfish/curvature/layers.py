@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 _CACHE_BYTES = 2**23  # what is formed at once on a CPU: as much as stays in its cache
 _DEVICE_BYTES = 2**28  # and on other devices
+_BLOCK = 16  # channels that oneDNN's kernels take together
 _PAIR_COST = 8  # one pair of positions costs as much memory traffic as this many multiplications
 
 Squares = dict[str, Tensor]  # parameter's name within its layer -> (B,)
@@ -112,11 +113,31 @@ def _paired(inputs: Tensor, outputs: Tensor) -> Tensor:
 
 def _by_gradients(layer: nn.Conv2d, a: Tensor, g: Tensor) -> Tensor:
     """Gradients formed for some examples at a time."""
-    grouped = a.device.type == "cpu" and a.dtype == torch.float32 and torch.backends.mkldnn.is_available()
-    form = _by_grouped_kernel if grouped else _by_patches
-    each = math.prod(layer.kernel_size) * a.shape[1] * (g.shape[1] if grouped else max(g.shape[1], g[0, 0].numel()))
+    onednn = a.device.type == "cpu" and a.dtype == torch.float32 and torch.backends.mkldnn.is_available()
+    if onednn and not _grouped_kernel_is_fast(a, g):
+        return _one_by_one(layer, a, g)
+    form = _by_grouped_kernel if onednn else _by_patches
+    each = math.prod(layer.kernel_size) * a.shape[1] * (g.shape[1] if onednn else max(g.shape[1], g[0, 0].numel()))
     size = max(1, (_CACHE_BYTES if a.device.type == "cpu" else _DEVICE_BYTES) // (each * a.element_size()))
     return torch.cat([form(layer, *part).square().sum(1) for part in zip(a.split(size), g.split(size))])
+
+
+def _grouped_kernel_is_fast(a: Tensor, g: Tensor) -> bool:
+    """It works in blocks of channels, and takes memory in the order examples, channels, pixels."""
+    return g.shape[1] % _BLOCK == 0 and a.is_contiguous() and g.is_contiguous()
+
+
+def _one_by_one(layer: nn.Conv2d, a: Tensor, g: Tensor) -> Tensor:
+    """The plain kernel for each example: no slower than for all together where an example has work enough."""
+    return torch.stack([_weight_gradient(layer, *one, 1).square().sum() for one in zip(a.split(1), g.split(1))])
+
+
+def _weight_gradient(layer: nn.Conv2d, a: Tensor, g: Tensor, groups: int) -> Tensor:
+    """Of a convolution without padding; only the shape of the weight matters."""
+    weight = a.new_empty(()).expand(g.shape[1], a.shape[1] // groups, *layer.kernel_size)
+    return torch.ops.aten.convolution_backward(
+        g, a, weight, None, layer.stride, (0, 0), layer.dilation, False, (0, 0), groups, (False, True, False)
+    )[1]
 
 
 def _by_patches(layer: nn.Conv2d, a: Tensor, g: Tensor) -> Tensor:
@@ -127,14 +148,9 @@ def _by_patches(layer: nn.Conv2d, a: Tensor, g: Tensor) -> Tensor:
 
 def _by_grouped_kernel(layer: nn.Conv2d, a: Tensor, g: Tensor) -> Tensor:
     """The same by oneDNN's kernel for a grouped convolution, with an example in each group: no patches are laid out."""
-    examples, channels, outputs = len(a), a.shape[1], g.shape[1]
-    weight = a.new_empty(()).expand(examples * outputs, channels, *layer.kernel_size)
-    gradient = torch.ops.aten.convolution_backward(
-        g.reshape(1, examples * outputs, *g.shape[2:]),
-        a.reshape(1, examples * channels, *a.shape[2:]),
-        weight, None, layer.stride, (0, 0), layer.dilation, False, (0, 0), examples, (False, True, False),
-    )[1]  # fmt: skip
-    return gradient.reshape(examples, -1)
+    examples = len(a)
+    a, g = a.reshape(1, -1, *a.shape[2:]), g.reshape(1, -1, *g.shape[2:])
+    return _weight_gradient(layer, a, g, examples).reshape(examples, -1)
 
 
 def _batch_norm(layer: nn.BatchNorm2d, a: Tensor, g: Tensor, trained: set[str]) -> Squares:
