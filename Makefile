@@ -1,6 +1,6 @@
 # make figures   everything at the default scale, demo; SCALE=laptop or SCALE=paper for more
 # make test      the tests            make lint   style, formatting, workflow checks
-# make bench     the curvature beside other libraries, in an environment of its own (.venv-bench)
+# make bench     curvature and training step beside other libraries and loops, in an environment of its own (.venv-bench)
 
 PYTHON ?= python3
 SCALE ?= demo
@@ -23,7 +23,8 @@ lint: $(VENV)/development
 	$(RUN) snakemake --lint
 
 bench: $(VENV)-bench/ready
-	PYTHONPATH=src $(VENV)-bench/bin/python benchmarks/curvature.py $(BENCH)
+	PYTHONPATH=src $(VENV)-bench/bin/python benchmarks/curvature.py $(CURVATURE)
+	PYTHONPATH=src $(VENV)-bench/bin/python benchmarks/training.py $(TRAINING)
 
 $(VENV)-bench/ready: benchmarks/requirements.txt requirements.txt
 	$(PYTHON) -m venv $(VENV)-bench

@@ -111,7 +111,7 @@ def train_run(
     since_saved = time.perf_counter()
     while state.epoch < run.epochs:
         started = time.perf_counter()
-        losses = _train_epoch(run, state, data)
+        losses = train_epoch(run, state, data)
         elapsed = time.perf_counter() - started
         broken = first_not_finite(losses)
         if broken is not None:
@@ -131,7 +131,7 @@ def first_not_finite(losses: Tensor) -> int | None:
     return broken[0].item() if len(broken) else None
 
 
-def _train_epoch(run: Run, state: State, data: Data) -> Tensor:
+def train_epoch(run: Run, state: State, data: Data) -> Tensor:
     """One pass over the training examples; the losses of its steps (steps,), read from the device only at its end.
 
     The last entry also stands for the weights after the last step, so that a run that breaks there is noticed.

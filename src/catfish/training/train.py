@@ -84,7 +84,9 @@ def _train(
     from catfish.datasets import load_prepared, load_split
     from catfish.training.batches import on_device
     from catfish.training.loop import CHECKPOINT_SECONDS, train_run
+    from catfish.training.memory import keep_freed_memory
 
+    keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)
     target = _device(device)
