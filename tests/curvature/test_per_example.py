@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from catfish.curvature import layers, per_example, per_example_gradient_norms
+from catfish.curvature import fisher_trace, layers, per_example, per_example_gradient_norms
 from catfish.models import build
 
 from .conftest import FAST, GENERIC, RARE, network, single_gradients
@@ -158,3 +158,19 @@ def test_an_input_that_changes_after_its_layer_took_it_is_refused_as_in_training
 
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         per_example_gradient_norms(Overwriting().double(), *batch)
+
+
+@pytest.mark.parametrize("name", ["batch norm", "a parameter of its own"])
+def test_portions_that_suit_the_memory_agree_with_the_whole(name, batch, monkeypatch):
+    model, taken = network(name), []
+    whole = per_example_gradient_norms(model, *batch)
+    given = fisher_trace(model, *batch, labels="given")
+    tape = per_example.Tape
+    monkeypatch.setattr(per_example, "Tape", lambda model, x: taken.append(len(x)) or tape(model, x))
+    monkeypatch.setattr(per_example, "_ACTIVATION_BYTES", 3 * per_example._output_bytes(model.eval(), batch[0][:1]))
+    model.train()
+    assert_close(per_example_gradient_norms(model, *batch), whole, rtol=1e-12, atol=0)
+    assert taken == [3, 3, 1]
+    assert fisher_trace(model, *batch, labels="given") == pytest.approx(given, rel=1e-12)
+    monkeypatch.setattr(per_example, "_ACTIVATION_BYTES", 1)
+    assert_close(per_example_gradient_norms(model, *batch), whole, rtol=1e-12, atol=0)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from catfish.curvature.data import Source, batches
 from catfish.curvature.evaluation import evaluation_mode
 from catfish.curvature.gradient import summed_gradient
-from catfish.curvature.per_example import Tape, by_layer, residuals
+from catfish.curvature.per_example import Tape, by_layer, portions, residuals
 from catfish.gradients import sample_labels, squared_norm
 
 LABELS = ("sampled", "expected", "given")
@@ -41,7 +41,7 @@ def fisher_trace(
     totals: dict[str, float] = {}
     count = 0
     with evaluation_mode(model):
-        for inputs, own in batches(model, x, y, "fisher_trace"):
+        for inputs, own in portions(model, batches(model, x, y, "fisher_trace")):
             if labels == "given" and own is None:
                 raise ValueError('fisher_trace: labels="given" needs labels; give y (B,), or batches (x, y)')
             tape = Tape(model, inputs)

@@ -5,6 +5,8 @@ it, and for rarer layers vectorised differentiation of the layer alone. Paramete
 reparametrised weights) go through vectorised differentiation of the model, which is as exact.
 """
 
+from collections.abc import Iterable, Iterator
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +20,7 @@ from catfish.curvature.evaluation import evaluation_mode
 from catfish.curvature.uses import uses
 
 _CHUNK_BYTES = 2**29  # memory for gradients held at once on the generic path
+_ACTIVATION_BYTES = 2**28  # of layers' outputs at once on a CPU; beyond, memory is slower than one example at a time
 
 
 def per_example_gradient_norms(
@@ -33,7 +36,7 @@ def per_example_gradient_norms(
     """
     parts: dict[str, list[Tensor]] = {}
     with evaluation_mode(model):
-        for inputs, labels in labelled(model, x, y, "per_example_gradient_norms"):
+        for inputs, labels in portions(model, labelled(model, x, y, "per_example_gradient_norms")):
             tape = Tape(model, inputs)
             for name, squares in by_layer(tape.squares(residuals(tape.logits, labels))).items():
                 parts.setdefault(name, []).append(squares)
@@ -41,6 +44,38 @@ def per_example_gradient_norms(
     if per_layer:
         return {name: squares.sqrt() for name, squares in found.items()}
     return torch.stack(list(found.values())).sum(0).sqrt()
+
+
+def portions(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor | None]]
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """The same examples in batches that suit a CPU's memory; on other devices as they come."""
+    size = None
+    for x, y in batches:
+        if x.device.type != "cpu":
+            yield x, y
+            continue
+        if size is None:
+            size = max(1, _ACTIVATION_BYTES // max(1, _output_bytes(model, x[:1])))
+        yield from zip(x.split(size), repeat(None) if y is None else y.split(size))
+
+
+@torch.no_grad()
+def _output_bytes(model: nn.Module, x: Tensor) -> int:
+    """Memory of what the layers of a model give for x."""
+    sizes: list[int] = []
+
+    def note(layer: nn.Module, inputs: Any, output: Any) -> None:
+        sizes.extend(tensor.nbytes for tensor in [output] if isinstance(tensor, Tensor))
+
+    leaves = [module for module in model.modules() if not any(True for _ in module.children())]
+    hooks = [leaf.register_forward_hook(note) for leaf in leaves]
+    try:
+        model(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sum(sizes)
 
 
 def residuals(logits: Tensor, y: Tensor) -> Tensor:
