@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from catfish import config
 from catfish.config import Setting
 from catfish.models import BUILDERS, FIXED_DEPTH, build
 from catfish.models.layers import GlobalAverage, scaled
@@ -147,3 +148,4 @@ def test_a_network_without_stages_takes_no_depth(name):
 
 def test_params_yaml_may_name_every_network():
     assert get_args(get_type_hints(Setting)["model"]) == tuple(BUILDERS)
+    assert tuple(FIXED_DEPTH) == config.FIXED_DEPTH

@@ -42,6 +42,7 @@ def hessian_trace(
         raise ValueError(f"distribution: {distribution!r} is not allowed; allowed: {', '.join(DISTRIBUTIONS)}")
     with evaluation_mode(model):
         product = HessianProduct(model, x, y, "hessian_trace")
+        # A product of its own, so that the graph for H S is gone when the probes begin.
         basis, exact = _dominant(HessianProduct(model, x, y, "hessian_trace"), deflated, generator)
         samples: list[float] = []
         while len(samples) < probes and not _reached(samples, target_error):

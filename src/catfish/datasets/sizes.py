@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from catfish.datasets import digits, imagenet
+
 
 class Size(NamedTuple):
     """Numbers of images and classes, and an image's height and width in pixels."""
@@ -12,11 +14,16 @@ class Size(NamedTuple):
     side: int
 
 
+def _imagenet(name: str) -> Size:
+    official = imagenet.OFFICIAL
+    return Size(official.train, official.classes * official.test_per_class, official.classes, imagenet.SIZES[name][1])
+
+
 SIZES = {
-    "digits": Size(1397, 400, 10, 32),
+    "digits": Size(sum(digits.TRAIN_PER_CLASS), digits.CLASSES * digits.TEST_PER_CLASS, digits.CLASSES, 32),
     "cifar10": Size(50_000, 10_000, 10, 32),
     "cifar100": Size(50_000, 10_000, 100, 32),
     "tinyimagenet": Size(100_000, 10_000, 200, 32),
-    "imagenet": Size(1_281_167, 50_000, 1000, 224),
-    "imagenet64": Size(1_281_167, 50_000, 1000, 64),
+    "imagenet": _imagenet("imagenet"),
+    "imagenet64": _imagenet("imagenet64"),
 }

@@ -1,9 +1,11 @@
 """ResNets for 32x32 images, 6n + 2 layers in three stages of n blocks (He et al. 2016, section 4.2)."""
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from catfish.models.layers import Residual, convolution, he_normal, head, scaled, stages
+from catfish.models.layers import Block, Residual, convolution, he_normal, head, scaled, stages
 
 CHANNELS = (16, 32, 64)
 
@@ -39,23 +41,29 @@ def resnet56(classes: int, width: float = 1.0, depth: float = 1.0) -> nn.Module:
 
 
 def _resnet(blocks: int, classes: int, width: float, depth: float) -> nn.Module:
-    """Batch norm, parameter-free shortcuts, no biases in convolutions.
+    """Parameter-free shortcuts."""
+    channels = [scaled(count, width) for count in CHANNELS]
+    return normalised_resnet(_block, channels, scaled(blocks, depth), classes)
+
+
+def normalised_resnet(block: Block, channels: list[int], blocks: int, classes: int) -> nn.Module:
+    """Batch norm, a 3x3 convolution first, `blocks` blocks for each of `channels`, no biases in convolutions.
 
     He et al. do not say which of their two scalings of the initial weights they use: fan-out is our choice.
     """
-    channels = [scaled(count, width) for count in CHANNELS]
     model = nn.Sequential(
         convolution(3, channels[0]),
         nn.BatchNorm2d(channels[0]),
         nn.ReLU(),
-        *stages(_block, channels[0], channels, scaled(blocks, depth)),
+        *stages(block, channels[0], channels, blocks),
         *head(channels[-1], classes),
     )
     he_normal(model, "fan_out")
     return model
 
 
-def _block(inputs: int, outputs: int, stride: int) -> nn.Module:
+def normalised_block(inputs: int, outputs: int, stride: int, reshaping: Callable[[], nn.Module]) -> nn.Module:
+    """ReLU(branch + shortcut) of two convolutions with batch norm; `reshaping`: the shortcut where shapes change."""
     branch = nn.Sequential(
         convolution(inputs, outputs, stride),
         nn.BatchNorm2d(outputs),
@@ -64,5 +72,8 @@ def _block(inputs: int, outputs: int, stride: int) -> nn.Module:
         nn.BatchNorm2d(outputs),
     )
     same = inputs == outputs and stride == 1
-    shortcut = nn.Identity() if same else PaddedShortcut(outputs - inputs, stride)
-    return nn.Sequential(Residual(branch, shortcut), nn.ReLU())
+    return nn.Sequential(Residual(branch, nn.Identity() if same else reshaping()), nn.ReLU())
+
+
+def _block(inputs: int, outputs: int, stride: int) -> nn.Module:
+    return normalised_block(inputs, outputs, stride, lambda: PaddedShortcut(outputs - inputs, stride))

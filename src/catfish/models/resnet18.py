@@ -3,6 +3,7 @@
 from torch import nn
 
 from catfish.models.layers import Residual, ScalarBias, ScalarMultiplier, convolution, he_normal, head, scaled, stages
+from catfish.models.resnet import normalised_block, normalised_resnet
 
 CHANNELS = (64, 128, 256, 512)
 BLOCKS = 2  # a stage
@@ -15,15 +16,7 @@ def resnet18(classes: int, width: float = 1.0, depth: float = 1.0) -> nn.Module:
     that change the shape are 1x1 convolutions with batch norm. He normal weights by fan-out.
     """
     channels = [scaled(count, width) for count in CHANNELS]
-    model = nn.Sequential(
-        convolution(3, channels[0]),
-        nn.BatchNorm2d(channels[0]),
-        nn.ReLU(),
-        *stages(_normalised_block, channels[0], channels, scaled(BLOCKS, depth)),
-        *head(channels[-1], classes),
-    )
-    he_normal(model, "fan_out")
-    return model
+    return normalised_resnet(_normalised_block, channels, scaled(BLOCKS, depth), classes)
 
 
 def resnet18_fixup(classes: int, width: float = 1.0, depth: float = 1.0) -> nn.Module:
@@ -66,17 +59,10 @@ def _fixup(first: nn.Conv2d, pooling: list[nn.Module], classes: int, width: floa
 
 
 def _normalised_block(inputs: int, outputs: int, stride: int) -> nn.Module:
-    branch = nn.Sequential(
-        convolution(inputs, outputs, stride),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(),
-        convolution(outputs, outputs),
-        nn.BatchNorm2d(outputs),
-    )
-    if inputs == outputs and stride == 1:
-        return nn.Sequential(Residual(branch, nn.Identity()), nn.ReLU())
-    shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-    return nn.Sequential(Residual(branch, shortcut), nn.ReLU())
+    def reshaping() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    return normalised_block(inputs, outputs, stride, reshaping)
 
 
 def _fixup_block(inputs: int, outputs: int, stride: int) -> nn.Module:

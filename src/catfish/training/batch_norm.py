@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from catfish.plan import Run
 from catfish.training.batches import AUGMENTATIONS, Data, epoch_order
+from catfish.training.measurements import is_due
 from catfish.training.seeds import generator
 
 
@@ -18,10 +19,11 @@ def refreshed_statistics(run: Run, model: nn.Module, data: Data, epoch: int) -> 
     """Statistics averaged over `run.batch_norm_batches` training batches; the running ones come back afterwards.
 
     Batches are drawn and augmented as in training, from generators of their own, so the trajectory does not notice.
-    Nothing happens to a network without batch norm, or with 0 batches: it is measured with its running statistics.
+    Nothing happens to a network without batch norm, with 0 batches (it is measured with its running statistics), or
+    at the end of an epoch at which nothing is measured.
     """
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
-    if not norms or run.batch_norm_batches == 0:
+    if not norms or run.batch_norm_batches == 0 or not is_due(run, epoch):
         yield
         return
     modes = [(module, module.training) for module in model.modules()]

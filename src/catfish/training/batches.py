@@ -180,10 +180,10 @@ def flip_and_crop(images: Tensor, generator: torch.Generator) -> Tensor:
     device = images.device
     padded = torch.nn.functional.pad(images, (0, 0, PADDING, PADDING, PADDING, PADDING))
     offsets = torch.randint(2 * PADDING + 1, (2, batch, 1), generator=generator, device=device)
-    flip = torch.randint(2, (batch, 1), generator=generator, device=device, dtype=torch.bool)
+    mirrored = torch.randint(2, (batch, 1), generator=generator, device=device, dtype=torch.bool)
     rows = offsets[0] + torch.arange(height, device=device)  # (B, H)
     columns = torch.arange(width, device=device).expand(batch, width)
-    columns = offsets[1] + torch.where(flip, columns.flip(1), columns)  # (B, W)
+    columns = offsets[1] + torch.where(mirrored, columns.flip(1), columns)  # (B, W)
     example = torch.arange(batch, device=device)
     return padded[example[:, None, None], rows[:, :, None], columns[:, None, :]]
 

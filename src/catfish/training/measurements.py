@@ -20,18 +20,35 @@ PIXELS_AT_ONCE = 500 * 32 * 32  # that go through the network in one batch of a 
 Measurement = tuple[str, float]
 
 
+def is_due(run: Run, epoch: int) -> bool:
+    """Whether anything is measured at the end of this epoch."""
+    return _evaluates(run, epoch) or _differentiates(run, epoch) or _differentiates_twice(run, epoch)
+
+
+def _evaluates(run: Run, epoch: int) -> bool:
+    return epoch == run.epochs or epoch % run.measure.evaluate_every == 0
+
+
+def _differentiates(run: Run, epoch: int) -> bool:
+    return epoch == run.epochs or epoch % run.measure.curvature_every == 0
+
+
+def _differentiates_twice(run: Run, epoch: int) -> bool:
+    chosen = run.measure.hessian_epochs
+    return epoch in chosen or (epoch == run.epochs and -1 in chosen)
+
+
 def evaluations(run: Run, model: nn.Module, data: Data, epoch: int) -> Iterator[Measurement]:
     """Losses and accuracies that the run's `measure` asks for at the end of this epoch (0: before training)."""
-    if epoch == run.epochs or epoch % run.measure.evaluate_every == 0:
+    if _evaluates(run, epoch):
         yield from evaluate_all(run, model, data)
 
 
 def curvatures(run: Run, model: nn.Module, data: Data, epoch: int) -> Iterator[Measurement]:
     """Gradient norms and traces that it asks for."""
-    spec, last = run.measure, epoch == run.epochs
-    if last or epoch % spec.curvature_every == 0:
+    if _differentiates(run, epoch):
         yield from gradients(run, model, data, epoch)
-    if epoch in spec.hessian_epochs or (last and -1 in spec.hessian_epochs):
+    if _differentiates_twice(run, epoch):
         yield from hessian(run, model, data, epoch)
 
 
