@@ -100,6 +100,7 @@ def _midpoint(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
 
 
 MEAN = Statistic(lambda a: a.mean(-1))
+GEOMETRIC_MEAN = Statistic(lambda a: np.log(a).mean(-1), scale="log")
 DIFFERENCE = Statistic(_difference)
 RATIO = Statistic(_log_ratio, scale="log")  # of geometric means
 ABOVE_MIDPOINT = Statistic(_midpoint)  # the first group's mean above halfway between the other two's
