@@ -77,8 +77,8 @@ def test_a_penalty_begins_after_its_onset(make_run, make_data, tmp_path, weights
 @pytest.mark.parametrize("changes", [{}, {"penalty": "fisher", "coefficient": 0.01}], ids=["plain", "fisher"])
 def test_measurements_do_not_change_the_trajectory(make_run, make_data, tmp_path, weights, changes):
     run = make_run("vgg11_c100_noise25", augment="flip_crop", **changes)
-    nothing = replace(run.measure, evaluate_every=9, curvature_every=9, hessian_epochs=())
-    everything = replace(run.measure, hessian_epochs=(0, 1, 2), train_examples=50)
+    nothing = replace(run.measure, evaluate_every=9, curvature_every=9, hessian_every=None)
+    everything = replace(run.measure, hessian_every=1, train_examples=50)
     data = make_data("vgg11_c100_noise25")
     torch.manual_seed(0)
     train(replace(run, measure=nothing), data, tmp_path / "a")
@@ -145,7 +145,7 @@ def test_a_batch_larger_than_the_data_is_refused(make_run, make_data, tmp_path):
 
 def test_measurements_on_more_examples_than_go_through_the_network_at_once(make_run, make_data, tmp_path, monkeypatch):
     run = make_run(epochs=1)
-    run = replace(run, measure=replace(run.measure, fisher_examples=90, hessian_epochs=()))
+    run = replace(run, measure=replace(run.measure, fisher_examples=90, hessian_every=None))
     _, whole = train(run, make_data(), tmp_path / "whole")
     monkeypatch.setattr("catfish.training.measurements.PIXELS_AT_ONCE", 7 * 32 * 32)
     _, chunks = train(run, make_data(), tmp_path / "chunks")
