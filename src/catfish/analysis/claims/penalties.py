@@ -27,8 +27,8 @@ def fisher_penalty_generalises_best(evidence: Evidence) -> Claim:
     return Claim(
         3,
         "fisher_penalty_generalises_best",
-        "The Fisher penalty closes the gap between the small learning rate and η* and beats η* in most settings; GP_r is"
-        " close to it, GP and GP_x are weaker.",
+        "The Fisher penalty closes the gap between the small learning rate and η* and beats η* in most settings;"
+        " GP_r is close to it, GP and GP_x are weaker.",
         "FP above η* in 5 of 5 settings (Table 1) and 4 of 5 with augmentation (Table 2); GP_r within 1.6 points of FP;"
         " GP and GP_x below FP in 4 of 5.",
         (
