@@ -52,12 +52,10 @@ def early_trace_predicts_accuracy(evidence: Evidence) -> Claim:
         _prediction(evidence, labels.setting(evidence.params, setting), [setting], "figure2", region)
         for setting in evidence.settings("figure2")
     ]
-    sizes = []
-    for data in dict.fromkeys(published.dataset(setting) for setting in evidence.settings("figure7")):
-        own = [setting for setting in evidence.settings("figure7") if published.dataset(setting) == data]
-        batches = ", ".join(f"{evidence.params.settings[setting].batch_size}" for setting in own)
-        model = evidence.params.settings[own[0]].model
-        sizes.append(_prediction(evidence, f"{model} for {data}, S = {batches}", own, "figure7", region))
+    groups: dict[str | None, list[str]] = {}
+    for setting in evidence.settings("figure7"):
+        groups.setdefault(published.dataset(setting), []).append(setting)
+    sizes = [_prediction(evidence, _of_sizes(evidence, own), own, "figure7", region) for own in groups.values()]
     statistic = "rank correlation of Tr(F_i) and test accuracy"
     return Claim(
         2,
@@ -69,6 +67,13 @@ def early_trace_predicts_accuracy(evidence: Evidence) -> Claim:
             Statement("across batch sizes", statistic, "1", region, tuple(sizes)),
         ),
     )
+
+
+def _of_sizes(evidence: Evidence, settings: list[str]) -> str:
+    """Settings that differ in their batch size, as one label."""
+    first = labels.setting(evidence.params, settings[0])
+    sizes = [f"{evidence.params.settings[setting].batch_size}" for setting in settings]
+    return f"{first} and others, S = {', '.join(sizes)}"
 
 
 def _prediction(evidence: Evidence, label: str, settings: list[str], output: str, region: Region) -> Part:
