@@ -1,14 +1,16 @@
 """The command line: every rule of the workflow is one of these commands, and each can be used by hand."""
 
 import argparse
+import errno
 import sys
 from pathlib import Path
 
 from catfish import __version__
 from catfish.config import load
-from catfish.errors import UserError
+from catfish.errors import Interrupted, UserError
 from catfish.plan import Plan
 
+TRY_AGAIN = 75  # the exit status for "a temporary failure" (sysexits.h)
 EPILOG = """examples:
   catfish plan --scale laptop                      what a scale consists of
   catfish describe vgg11_c100 --scale paper        a setting's model, schedule, runs and compute
@@ -24,13 +26,27 @@ the right order: snakemake --cores all figures"""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command; a user's error is printed as one line and exits with status 2."""
+    """Run one command.
+
+    A user's error, or a disk without space, is printed as one line and exits with status 2; a run that was asked to
+    end and has saved its state with TRY_AGAIN.
+    """
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
     except UserError as error:
-        print(f"catfish: {error}", file=sys.stderr)
-        sys.exit(2)
+        _exit(str(error), 2)
+    except Interrupted as error:
+        _exit(str(error), TRY_AGAIN)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        _exit(f"{error.filename or 'disk'}: {error.strerror}; free some space, then the same command goes on", 2)
+
+
+def _exit(message: str, status: int) -> None:
+    print(f"catfish: {message}", file=sys.stderr)
+    sys.exit(status)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ and are cut back to the last checkpoint when a run is resumed.
 
 import csv
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -89,13 +90,16 @@ class Table:
                 )
         self._write([list(columns), *rows])
 
-    def append(self, row: dict[str, Any]) -> None:
-        """Add a row; raises ValueError for a key that is no column."""
-        unknown = set(row) - set(self.columns)
+    def append(self, *rows: dict[str, Any]) -> None:
+        """Add rows, which are on the disk when this returns; raises ValueError for a key that is no column."""
+        unknown = {key for row in rows for key in row} - set(self.columns)
         if unknown:
             raise ValueError(f"{self.path}: no column {', '.join(sorted(unknown))}")
         with open(self.path, "a", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerow([_cell(row.get(column)) for column in self.columns])
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerows([_cell(row.get(column)) for column in self.columns] for row in rows)
+            file.flush()
+            os.fsync(file.fileno())  # a checkpoint relies on them
 
     def _lines(self) -> list[list[str]]:
         """The whole lines; one that a kill cut off has no line end."""

@@ -127,7 +127,7 @@ def test_kill_at_any_moment_then_rerun_gives_the_uninterrupted_history(project, 
         assert not (folder / "run.json").exists()
     assert kills == 3
     final = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    assert "goes on after epoch" in final.stdout
+    assert "goes on after step" in final.stdout
     assert contents(folder, ("history.csv", "steps.csv")) == expected
     assert sorted(file.name for file in folder.iterdir()) == sorted(names)
 

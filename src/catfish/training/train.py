@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from catfish import __version__
-from catfish.errors import RecordError, ResultError
+from catfish.errors import Interrupted, RecordError, ResultError
 from catfish.files import checksum
 from catfish.plan import WEIGHTS_FILE, Configuration, Plan, Run
 from catfish.records import finished, read_json, write_json
@@ -83,9 +83,10 @@ def _train(
     import torch
 
     from catfish.datasets import load_prepared, load_split
+    from catfish.training import checkpoint, lock, stopping
     from catfish.training.batches import on_device
-    from catfish.training.loop import CHECKPOINT_SECONDS, train_run
-    from catfish.training.memory import keep_freed_memory
+    from catfish.training.loop import train_run
+    from catfish.training.memory import exhausted, keep_freed_memory
 
     keep_freed_memory()
     if threads:
@@ -99,30 +100,29 @@ def _train(
         target,
     )
     start, keeps_weights = plan.start_path(configuration), WEIGHTS_FILE in plan.run_files(configuration)
-    interval = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
-    for seed, run, fingerprint in missing:
-        folder = plan.run_folder(configuration, seed)
-        print(f"{folder}: {run.epochs} epochs on {target}", flush=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "run.json").unlink(missing_ok=True)
-        for leftover in folder.glob("*.tmp"):  # of a process that was killed while it wrote
-            leftover.unlink()
-        outcome, seconds = train_run(
-            run, data, folder, fingerprint, interval, start, keeps_weights, lambda line: print(line, flush=True)
-        )
-        write_json(
-            folder / "run.json",
-            {
-                "configuration": configuration.id,
-                "seed": seed,
-                "fingerprint": fingerprint,
-                "run": asdict(run),
-                "outcome": outcome,
-                "wall_seconds": round(seconds, 3),
-                **provenance(target),
-            },
-        )
-        print(f"{folder}: {outcome['status']}, {seconds:.1f} s", flush=True)
+    interval = checkpoint.SECONDS if checkpoint_seconds is None else checkpoint_seconds
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    with stopping.noticed() as asked:
+        for seed, run, fingerprint in missing:
+            folder = plan.run_folder(configuration, seed)
+            if asked():
+                raise Interrupted(f"{folder}: not begun, as asked; the same command goes on")
+            say(f"{folder}: {run.epochs} epochs on {target}")
+            folder.mkdir(parents=True, exist_ok=True)
+            with lock.held(folder) as sign, exhausted(folder, configuration.setting):
+                (folder / "run.json").unlink(missing_ok=True)
+                keeper = checkpoint.Keeper(folder, fingerprint, interval, asked, sign, say)
+                outcome, seconds = train_run(run, data, folder, keeper, start, keeps_weights, say)
+                record = {"configuration": configuration.id, "seed": seed, "fingerprint": fingerprint}
+                record |= {"run": asdict(run), "outcome": outcome, "wall_seconds": round(seconds, 3)}
+                write_json(folder / "run.json", record | provenance(target))
+                keeper.forget()
+                for leftover in folder.glob("*.tmp"):  # of a process that was killed while it wrote
+                    leftover.unlink()
+            say(f"{folder}: {outcome['status']}, {seconds:.1f} s")
 
 
 def _device(name: str):
