@@ -6,7 +6,7 @@ import pytest
 
 from catfish.errors import RecordError
 from catfish.plan import RUN_FILES
-from catfish.records import Table, finished, read_json, write_json, write_text
+from catfish.records import Table, finished, read_json, write_json, write_record, write_text
 
 COLUMNS = ("epoch", "loss", "accuracy")
 
@@ -181,7 +181,7 @@ def test_a_damaged_json_file(tmp_path, content, message):
 
 @pytest.fixture
 def run(tmp_path):
-    write_json(tmp_path / "run.json", {"fingerprint": "abc"})
+    write_record(tmp_path, {"fingerprint": "abc"}, RUN_FILES)
     for name in ("history.csv", "timing.csv"):
         (tmp_path / name).touch()
     return tmp_path

@@ -3,6 +3,7 @@
 import argparse
 import errno
 import sys
+from collections import Counter
 from pathlib import Path
 
 from catfish import __version__
@@ -12,6 +13,7 @@ from catfish.plan import Plan
 
 TRY_AGAIN = 75  # the exit status for "a temporary failure" (sysexits.h)
 EPILOG = """examples:
+  catfish verify --scale laptop                    is every run there, unharmed, and what params.yaml asks for?
   catfish plan --scale laptop                      what a scale consists of
   catfish describe vgg11_c100 --scale paper        a setting's model, schedule, runs and compute
   catfish prepare cifar10                          download, check and convert a data set
@@ -110,6 +112,8 @@ def _parser() -> argparse.ArgumentParser:
 
     describe = _command(commands, "describe", _describe, "show a setting's model, schedule, runs and cost", planned)
     describe.add_argument("setting", help="a name in the params file's `settings`")
+
+    _command(commands, "verify", _verify, "check every result file against its checksum and the plan", planned)
 
     _command(commands, "plan", _plan, "list what a scale trains, selects and renders", planned)
     return parser
@@ -210,6 +214,20 @@ def _describe(options: argparse.Namespace) -> None:
     if options.setting not in plan.params.settings:
         raise UserError(f"no setting {options.setting!r}; there are: {', '.join(plan.params.settings)}")
     print(describe(plan, options.setting), end="")
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from catfish.analysis.verify import verify
+
+    plan = _loaded(options)
+    findings = list(verify(plan))
+    for finding in findings:
+        print(f"{finding.kind}: {finding.text}")
+    counts = Counter(finding.kind for finding in findings)
+    summary = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "everything there and unharmed"
+    print(f"{plan.results}: {sum(plan.jobs.values())} runs planned; {summary}")
+    if findings:
+        sys.exit(1)
 
 
 def _plan(options: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from catfish.errors import RecordError
-from catfish.files import replacing
+from catfish.files import checksum, replacing
 
 COLUMNS = (
     "epoch",  # epochs trained; 0 is the initialisation
@@ -65,6 +65,26 @@ def read_json(path: Path) -> dict:
     if not isinstance(value, dict):
         raise RecordError(f"{path}: expected a JSON object, found {type(value).__name__}; delete it and run again")
     return value
+
+
+def data_checksum(manifest: Path, split: Path) -> str:
+    """What identifies the data of a run: the arrays' checksum from their manifest, and the split's own."""
+    if not split.is_file():
+        raise RecordError(f"{split}: missing; let Snakemake make it, or run `catfish split`")
+    return read_json(manifest)["sha256"] + checksum(split, "sha256")
+
+
+def write_record(folder: Path, record: dict[str, Any], names: Iterable[str]) -> None:
+    """Write run.json, the last of a run's files, with the checksums of the others among `names` under `files`."""
+    sums = {name: checksum(folder / name, "sha256") for name in names if name != "run.json"}
+    write_json(folder / "run.json", record | {"files": sums})
+
+
+def altered(folder: Path, record: dict[str, Any], names: Iterable[str]) -> list[str]:
+    """Those of a run's files `names` that are missing, or not the ones that its run.json was written for."""
+    sums = record.get("files", {})
+    others = [name for name in names if name != "run.json"]
+    return [n for n in others if not (folder / n).is_file() or checksum(folder / n, "sha256") != sums.get(n)]
 
 
 class Table:
@@ -123,5 +143,4 @@ def finished(folder: Path, fingerprint: str, names: Iterable[str]) -> bool:
         record = read_json(folder / "run.json")
     except RecordError:
         return False
-    complete = all((folder / name).is_file() for name in names)
-    return complete and record.get("fingerprint") == fingerprint
+    return record.get("fingerprint") == fingerprint and not altered(folder, record, names)
