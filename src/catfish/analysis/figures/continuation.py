@@ -91,33 +91,37 @@ def _row(strip: FigureBase, params: Params, cases: list[Case], data: pd.DataFram
     _bars(early, data[data["panel"] == EARLY], named, palette)
     _histogram(hessian, data[data["panel"] == HESSIAN], palette, r"final $\mathrm{Tr}(\mathbf{H}_f)$")
     report = params.settings[cases[-1].configuration.setting].report
-    _histogram(accuracy, data[data["panel"] == ACCURACY], palette, panels.ACCURACY[report])
+    _histogram(accuracy, data[data["panel"] == ACCURACY], palette, "test accuracy (%)")
     keys = []
     for group, colour in palette.items():
         outcomes = data.loc[(data["group"] == group) & (data["panel"] == ACCURACY), "outcome"]
-        diverged = f", {(outcomes != 'completed').sum()} diverged" if (outcomes != "completed").any() else ""
-        text = f"early phase with {named.get(group, group)}: {len(outcomes)} continuations{diverged}"
+        text = f"early phase with {named.get(group, group)}, {len(outcomes)} continuation{'s' * (len(outcomes) != 1)}"
+        if diverged := (outcomes != "completed").sum():
+            text += f" ({diverged} diverged)"
         keys.append(style.key(text, colour, marker="s", linestyle=""))
     style.below(strip, keys, f"final values at {labels.EPOCHS[report]}; ticks below the histograms: single runs")
 
 
 def _bars(axes, data: pd.DataFrame, named: dict[str, str], palette: dict[str, str]) -> None:
     """Tr(F) of each network at the end of the early phase."""
-    for row in data.itertuples():
-        axes.bar(named[row.group], row.value, width=0.55, color=palette[row.group])
-        text = "diverged" if math.isnan(row.value) else labels.number(row.value)
-        axes.annotate(text, (named[row.group], 0 if math.isnan(row.value) else row.value), xytext=(0, 2),
-                      textcoords="offset points", ha="center", fontsize=7)  # fmt: skip
+    for place, row in enumerate(data.itertuples()):
+        height, text = (0.0, "diverged") if math.isnan(row.value) else (row.value, labels.number(row.value))
+        axes.bar(place, height, width=0.55, color=palette[row.group])
+        axes.annotate(text, (place, height), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=7)
+    axes.set_xticks(range(len(data)), labels=[named[group] for group in data["group"]])
     axes.grid(visible=False, axis="x")
     axes.set_ylabel(r"$\mathrm{Tr}(\mathbf{F}_i)$ after the early phase")
     axes.margins(x=0.2, y=0.15)
+    axes.set_ylim(bottom=0)
+    if data.empty or data["value"].isna().all():
+        axes.set_yticks([])
 
 
 def _histogram(axes, data: pd.DataFrame, palette: dict[str, str], label: str) -> None:
     shown = data.dropna(subset="value")
-    axes.set_xlabel(label.replace("\n", " "))
+    axes.set_xlabel(label)
     if shown.empty:
-        style.note(axes, "no completed run")
+        style.empty(axes, "no completed run")
         return
     wide = _logarithmic(shown["value"])
     edges = _edges(shown["value"])
@@ -125,7 +129,8 @@ def _histogram(axes, data: pd.DataFrame, palette: dict[str, str], label: str) ->
     common = {"data": shown, "x": "value", "hue": "group", "hue_order": order, "palette": palette, "legend": False}
     seaborn.histplot(**common, ax=axes, bins=np.log10(edges) if wide else edges, log_scale=wide, element="step",
                      alpha=0.35)  # fmt: skip
-    seaborn.rugplot(**common, ax=axes, height=-0.05, clip_on=False, linewidth=1)
-    axes.set_xlabel(label.replace("\n", " "))
-    axes.set_ylabel("continuations")
+    seaborn.rugplot(**common, ax=axes, height=-0.05, expand_margins=False, clip_on=False, linewidth=1)
+    axes.set(xlabel=label, ylabel="continuations")
+    axes.set_ylim(bottom=0)
+    axes.tick_params(axis="x", which="both", length=0, pad=6)  # the ticks below the axis are runs
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))

@@ -3,9 +3,11 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure, FigureBase
 
 from catfish.analysis import labels
@@ -16,6 +18,7 @@ from catfish.plan import Plan
 FISHER, MINIBATCH, HESSIAN = "fisher_trace", "fisher_trace_minibatch", "hessian_trace"
 COLUMNS = ["panel", "setting", "method", "learning_rate", "series", "outcome", "seed", "epoch", "x", "y", "y_low",
            "y_high", "n"]  # fmt: skip
+_EPOCHS = ListedColormap(colormaps["viridis_r"](np.linspace(0.12, 1, 256)))  # without the palest yellow
 _LABELS = {
     FISHER: r"$\mathrm{Tr}(\mathbf{F})$",
     MINIBATCH: r"$\mathrm{Tr}(\mathbf{F}^B)$",
@@ -75,7 +78,7 @@ def _rates_row(strip: FigureBase, cases: list[Case], data: pd.DataFrame, epochs:
     scale = ScalarMappable(_between(rates), panels.GROWING)
     axes = strip.subplots(1, 3)
     points = data[data["series"] == "points"]
-    _scatter(axes[0], points, points["learning_rate"], scale, FISHER, MINIBATCH)
+    _scatter(axes[0], points, "learning_rate", scale, FISHER, MINIBATCH)
     for ax, column in zip(axes[1:], (FISHER, MINIBATCH)):
         shown = data[data["panel"] == column]
         for rate, part in shown.groupby("learning_rate"):
@@ -85,39 +88,40 @@ def _rates_row(strip: FigureBase, cases: list[Case], data: pd.DataFrame, epochs:
     bar.set_label(r"learning rate $\eta$")
     bar.set_ticks(rates, labels=[labels.number(value) for value in rates])
     bar.minorticks_off()
-    style.legend(strip, [style.key("an epoch of a run (left)", linestyle="", marker="."), style.key("mean")], cases)
+    style.legend(strip, [style.key("left: every epoch of every run", linestyle="", marker=".")], cases)
 
 
 def _hessian_row(strip: FigureBase, cases: list[Case], data: pd.DataFrame, epochs: int) -> None:
-    scale = ScalarMappable(Normalize(0, epochs), "viridis_r")
+    scale = ScalarMappable(Normalize(0, epochs), _EPOCHS)
     axes = strip.subplots(1, 2)
     for ax, column in zip(axes, (FISHER, MINIBATCH)):
         points = data[data["panel"] == f"{HESSIAN} against {column}"]
-        _scatter(ax, points, points["epoch"], scale, column, HESSIAN)
-    shown = data[data["panel"] == f"{HESSIAN} against {FISHER}"]
-    if len(shown):
-        low, high = shown[["x", "y"]].min().max(), shown[["x", "y"]].max().min()
-        axes[0].plot([low, high], [low, high], color="#777777", linewidth=0.8, linestyle="--", zorder=1)
+        _scatter(ax, points, "epoch", scale, column, HESSIAN)
+    limits = [*axes[0].get_xlim(), *axes[0].get_ylim()]
+    axes[0].plot([min(limits), max(limits)], [min(limits), max(limits)], color="#777777", linewidth=0.8, linestyle="--")
+    axes[0].set(xlim=limits[:2], ylim=limits[2:])
     strip.colorbar(scale, ax=axes, pad=0.01, aspect=25).set_label("epoch")
     keys = [style.key("an epoch; bar: standard error over the probes", "#777777", linestyle="", marker="."),
             style.key(f"{_LABELS[HESSIAN]} = {_LABELS[FISHER]}", "#777777", linestyle="--")]  # fmt: skip
     style.below(strip, keys, _runs(cases))
 
 
-def _scatter(axes, points: pd.DataFrame, colours: pd.Series, scale: ScalarMappable, x: str, y: str) -> None:
-    """Points and y's error bars, both axes logarithmic if one has to be, below their rank correlation."""
+def _scatter(axes, points: pd.DataFrame, colour: str, scale: ScalarMappable, x: str, y: str) -> None:
+    """Points coloured by a column, with bars for the error of y; both axes are logarithmic if one has to be."""
     axes.set_xlabel(_LABELS[x])
     axes.set_ylabel(_LABELS[y])
     if points.empty:
-        style.note(axes, "nothing measured")
+        style.empty(axes, "nothing measured")
         return
     logarithmic = style.spans(points["x"]) or style.spans(points["y"])
     if logarithmic:
         axes.set_xscale("log")
         axes.set_yscale("log")
+    points = points.sort_values("epoch")  # so that no run hides another as a whole
     error = [points["y"] - points["y_low"], points["y_high"] - points["y"]]
     axes.errorbar(points["x"], points["y"], yerr=error, fmt="none", ecolor="#BBBBBB", elinewidth=0.5)
-    axes.scatter(points["x"], points["y"], c=scale.to_rgba(colours), s=9, alpha=0.75, linewidths=0, zorder=2)
+    size = 9 if len(points) < 300 else 4
+    axes.scatter(points["x"], points["y"], c=scale.to_rgba(points[colour]), s=size, alpha=0.75, linewidths=0, zorder=2)
     text = panels.correlation_text(points, "points")
     hidden = (points[["x", "y"]] <= 0).any(axis=1).sum()
     if logarithmic and hidden:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure, FigureBase
+from matplotlib.ticker import MaxNLocator
 
 from catfish.analysis import labels
 from catfish.analysis.collect import Case, LoadedRun, load
@@ -86,10 +87,11 @@ def _panel(strip: FigureBase, params: Params, cases: list[Case], data: pd.DataFr
     axes.set_xlabel(r"early-phase $\mathrm{Tr}(\mathbf{F}_i)$")
     axes.set_ylabel(panels.ACCURACY[params.settings[cases[0].configuration.setting].report])
     axes.margins(0.12)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
     if style.spans(runs["x"]):
         axes.set_xscale("log")
     if runs.empty:
-        style.note(axes, f"no run to show of {len(data)}")
+        style.empty(axes, f"no run to show of {len(data)}")
     style.below(strip, keys, _caption(data))
 
 

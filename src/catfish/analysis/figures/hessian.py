@@ -67,11 +67,11 @@ def _panel(strip: FigureBase, params: Params, cases: list[Case], data: pd.DataFr
             keys.append(style.key(f"{texts[setting, rate]}: {_achieved(shown)}", colour, line))
     settings = [params.settings[name] for name in set(data["setting"])]
     style.finish(axes, data, r"$\mathrm{Tr}(\mathbf{H})$", max(setting.epochs for setting in settings))
-    when = labels.EPOCHS[settings[0].report]
+    when = {"last": "the last epoch", "best_validation": "best validation"}[settings[0].report]
     style.legend(strip, keys, cases, remark=rf"$\ell$: smallest training loss; TA: test accuracy at {when}")
 
 
 def _achieved(data: pd.DataFrame) -> str:
     """A legend's smallest training loss and test accuracy, means over the runs; `diverged` without any."""
     loss, accuracy = data["min_train_loss"].iloc[0], data["test_accuracy"].iloc[0]
-    return "diverged" if pd.isna(loss) else rf"$\ell$ = {labels.number(loss)}, TA = {accuracy:.1f} %"
+    return "diverged" if pd.isna(loss) else rf"$\ell$ {labels.number(loss)}, TA {accuracy:.1f} %"

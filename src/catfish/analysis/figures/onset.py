@@ -58,11 +58,11 @@ def _panel(strip: FigureBase, params: Params, cases: list[Case], data: pd.DataFr
         rate, alpha = (labels.number(late[column].iloc[0]) for column in ("learning_rate", "coefficient"))
         text = rf"FP from epoch $E$ on, $\eta$ = {rate}, $\alpha$ = {alpha}"
         keys.append(style.key(text, style.colour("fp"), marker="o"))
-    axes.set_xlabel("epoch $E$ after which FP starts (0: from the beginning)")
+    axes.set_xlabel("epoch $E$ after which FP is switched on")
     axes.set_ylabel(panels.ACCURACY[params.settings[cases[0].configuration.setting].report])
     axes.margins(x=0.06, y=0.1)
     if data["y"].isna().all():
-        style.note(axes, "every run diverged")
+        style.empty(axes, "every run diverged")
     style.legend(strip, keys, cases)
 
 

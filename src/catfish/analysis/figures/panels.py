@@ -65,7 +65,7 @@ def rank_correlation(points: pd.DataFrame) -> float:
 
 
 def correlation_text(points: pd.DataFrame, unit: str) -> str:
-    """The rank correlation and how many points it is from: `rank correlation -0.93 (n = 96 runs)`."""
+    """The rank correlation and how many points it is from: `Spearman: -0.93 (96 runs)`."""
     value = rank_correlation(points)
     written = "–" if pd.isna(value) else f"{value:.2f}".replace("-", "−")
-    return f"rank correlation {written} (n = {len(points)} {unit})"
+    return f"Spearman: {written} ({len(points)} {unit})"

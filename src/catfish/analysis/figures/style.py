@@ -112,6 +112,12 @@ def note(axes, text: str) -> None:
     axes.text(0.97, 0.93, text, transform=axes.transAxes, ha="right", va="top", color=_OTHER)
 
 
+def empty(axes, text: str) -> None:
+    """A panel without anything to draw: the reason, and no numbers on its axes."""
+    note(axes, text)
+    axes.set(xticks=[], yticks=[])
+
+
 def spans(values: pd.Series) -> bool:
     """Whether the positive values reach over two decades, so that they need a logarithmic axis."""
     positive = values[values > 0]
