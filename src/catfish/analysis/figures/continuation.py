@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import seaborn
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import MaxNLocator
 
@@ -18,7 +19,6 @@ from catfish.plan import Plan
 COLUMNS = ["panel", "group", "setting", "learning_rate", "batch_size", "seed", "outcome", "value", "bin_low",
            "bin_high"]  # fmt: skip
 EARLY, HESSIAN, ACCURACY = "early_fisher_trace", "hessian_trace", "test_accuracy"
-_COLOURS = ["#B2182B", "#1A3F8F", "#8E8E8E", "#C98A5B", "#5B9AC9"]  # from weak to strong regularisation
 _BINS = 12
 
 
@@ -40,19 +40,20 @@ def draw(plan: Plan, name: str) -> tuple[Figure, pd.DataFrame]:
 
 
 def _runs(params: Params, case: Case) -> pd.DataFrame:
-    """A row per run and panel; without a value if the run diverged."""
+    """A row per run and panel, without a value if it diverged; of an early phase, the run that others start from."""
     setting = case.configuration.setting
     spec = params.settings[setting]
-    of_run = {EARLY: lambda run: run.history["fisher_trace"].iloc[-1]}
+    of_run, runs = {EARLY: lambda run: run.history["fisher_trace"].iloc[-1]}, case.runs[:1]
     if spec.starts_from:
         of_run = {
             HESSIAN: lambda run: reported_hessian_trace(run, spec.report),
             ACCURACY: lambda run: 100 * test_accuracy(run, spec.report),
         }
+        runs = case.runs
     rows = [
         {"panel": panel, "seed": run.seed, "outcome": run.outcome_text, "value": of(run) if run.completed else math.nan}
         for panel, of in of_run.items()
-        for run in case.runs
+        for run in runs
     ]
     return pd.DataFrame(rows).assign(
         group=spec.starts_from or setting, setting=setting, **panels.hyperparameters(params, case)
@@ -86,7 +87,8 @@ def _row(strip: FigureBase, params: Params, cases: list[Case], data: pd.DataFram
     starts.sort(key=lambda case: panels.noise_scale(params, case))
     texts = panels.differences(params, starts) if starts else {}
     named = {setting: text for (setting, _), text in texts.items()}
-    palette = dict(zip(dict.fromkeys([*named, *data["group"]]), _COLOURS))
+    order = list(dict.fromkeys([*named, *data["group"]]))
+    palette = {group: to_hex(colour) for group, colour in zip(order, panels.GROWING(np.linspace(1, 0, len(order))))}
     early, hessian, accuracy = strip.subplots(1, 3)
     _bars(early, data[data["panel"] == EARLY], named, palette)
     _histogram(hessian, data[data["panel"] == HESSIAN], palette, r"final $\mathrm{Tr}(\mathbf{H}_f)$")
@@ -104,11 +106,11 @@ def _row(strip: FigureBase, params: Params, cases: list[Case], data: pd.DataFram
 
 def _bars(axes, data: pd.DataFrame, named: dict[str, str], palette: dict[str, str]) -> None:
     """Tr(F) of each network at the end of the early phase."""
-    for place, row in enumerate(data.itertuples()):
-        height, text = (0.0, "diverged") if math.isnan(row.value) else (row.value, labels.number(row.value))
-        axes.bar(place, height, width=0.55, color=palette[row.group])
+    for place, value in enumerate(data.set_index("group")["value"][list(named)]):
+        height, text = (0.0, "diverged") if math.isnan(value) else (value, labels.number(value))
+        axes.bar(place, height, width=0.55, color=list(palette.values())[place])
         axes.annotate(text, (place, height), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=7)
-    axes.set_xticks(range(len(data)), labels=[named[group] for group in data["group"]])
+    axes.set_xticks(range(len(data)), labels=list(named.values()))
     axes.grid(visible=False, axis="x")
     axes.set_ylabel(r"$\mathrm{Tr}(\mathbf{F}_i)$ after the early phase")
     axes.margins(x=0.2, y=0.15)
