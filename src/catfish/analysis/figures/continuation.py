@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import MaxNLocator
@@ -120,6 +119,9 @@ def _bars(axes, data: pd.DataFrame, named: dict[str, str], palette: dict[str, st
 
 
 def _histogram(axes, data: pd.DataFrame, palette: dict[str, str], label: str) -> None:
+    """Runs by group in common bins, and each of them as a tick below the axis."""
+    import seaborn  # here, since it takes a second and brings pyplot, which no other figure needs
+
     shown = data.dropna(subset="value")
     axes.set_xlabel(label)
     if shown.empty:
