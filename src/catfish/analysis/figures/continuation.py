@@ -120,7 +120,8 @@ def _bars(axes, data: pd.DataFrame, named: dict[str, str], palette: dict[str, st
 
 def _histogram(axes, data: pd.DataFrame, palette: dict[str, str], label: str) -> None:
     """Runs by group in common bins, and each of them as a tick below the axis."""
-    import seaborn  # here, since it takes a second and brings pyplot, which no other figure needs
+    # Here, since it takes a second and brings the global state of pyplot, and no other figure needs it.
+    import seaborn  # noqa: PLC0415
 
     shown = data.dropna(subset="value")
     axes.set_xlabel(label)

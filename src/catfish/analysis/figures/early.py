@@ -79,7 +79,7 @@ def _panel(strip: FigureBase, params: Params, cases: list[Case], data: pd.DataFr
         own = data[(data["setting"] == setting) & (data["learning_rate"] == rate)]
         runs, means = own[own["point"] == "run"], own[own["point"] == "mean"]
         if (runs["x"].notna()).sum() > 1:
-            axes.plot(runs["x"], runs["y"], linestyle="", marker=".", markersize=3, color=colour, alpha=0.35, mew=0)
+            axes.plot(runs["x"], runs["y"], linestyle="", marker=".", markersize=4, color=colour, alpha=0.5, mew=0)
         axes.errorbar(means["x"], means["y"], xerr=means["x_std"], yerr=means["y_std"], fmt="o", markersize=4.5,
                       color=colour, elinewidth=0.9, capsize=2)  # fmt: skip
     runs = data[data["point"] == "run"].dropna(subset="x")
