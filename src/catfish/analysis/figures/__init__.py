@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from catfish.analysis.figures import explosion, memorisation, penalised, style
+from catfish.analysis.figures import explosion, memorisation, penalised, steps, style, sweeps
 from catfish.errors import ConfigError
 from catfish.plan import Plan
 from catfish.records import write_text
@@ -18,6 +18,11 @@ FIGURES: dict[str, Callable[[Plan, str], tuple[Figure, pd.DataFrame]]] = {
     "figure5": memorisation.draw,
     "figure8": penalised.draw,
     "figure9": memorisation.draw,
+    "figure13": sweeps.draw,
+    "figure14": sweeps.draw,
+    "figure15": steps.draw,
+    "figure16": steps.draw,
+    "figure17": sweeps.draw,
 }
 
 

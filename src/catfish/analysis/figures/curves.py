@@ -34,12 +34,12 @@ def curve(
     return data[COLUMNS]
 
 
-def draw(axes, data: pd.DataFrame, colour, linestyle: str = "-") -> None:
-    """One method's series: a line with a band from minimum to maximum; a diverged run is thin and ends in a cross."""
+def draw(axes, data: pd.DataFrame, colour, linestyle: str = "-", band: bool = True) -> None:
+    """One method's series: a line, with a band from minimum to maximum; a diverged run is thin and ends in a cross."""
     for outcome, part in data.groupby("outcome", sort=False):
         if outcome == "completed":
             axes.plot(part["x"], part["y"], color=colour, linestyle=linestyle)
-            if part["n"].max() > 1:
+            if band and part["n"].max() > 1:
                 axes.fill_between(part["x"], part["y_low"], part["y_high"], color=colour, alpha=0.2, linewidth=0)
         else:
             axes.plot(part["x"], part["y"], color=colour, linestyle=linestyle, linewidth=0.7)

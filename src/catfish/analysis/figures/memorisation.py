@@ -1,17 +1,13 @@
-"""Figure 5: how clean and noisy examples are learned as the coefficient of the penalty grows."""
+"""Figures 5 and 9: how clean and noisy examples are learned as the coefficient of the penalty grows."""
 
 import pandas as pd
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure, FigureBase
 
 from catfish.analysis import labels
 from catfish.analysis.collect import Case, LoadedRun, load
-from catfish.analysis.figures import curves, style
+from catfish.analysis.figures import curves, scale, style
 from catfish.plan import BEST, Plan
 
-# Red for the smallest coefficient to blue for the largest, as in the paper; dark throughout, to be seen on white.
-_COLOURS = LinearSegmentedColormap.from_list("coefficient", ["#B2182B", "#C98A5B", "#8E8E8E", "#5B9AC9", "#1A3F8F"])
 _LINESTYLES = {"clean": "-", "noisy": "--", "clean / noisy": "-"}
 _PANELS = {
     "accuracy": "training accuracy (%)",
@@ -49,22 +45,12 @@ def _curves(case: Case) -> list[pd.DataFrame]:
 
 
 def _row(strip: FigureBase, cases: list[Case], data: pd.DataFrame, epochs: int) -> None:
-    coefficients = [case.coefficient for case in cases]
-    scale = ScalarMappable(_norm(coefficients), _COLOURS)
+    colours = scale.colours([case.coefficient for case in cases])
     axes = strip.subplots(1, len(_PANELS))
     for ax, (panel, label) in zip(axes, _PANELS.items()):
         shown = data[data["panel"] == panel]
         for (coefficient, line), part in shown.groupby(["coefficient", "series"], sort=False):
-            curves.draw(ax, part, scale.to_rgba(coefficient), _LINESTYLES[line])
+            curves.draw(ax, part, colours.to_rgba(coefficient), _LINESTYLES[line])
         style.finish(ax, shown, label, epochs)
-    bar = strip.colorbar(scale, ax=axes, pad=0.01, aspect=25)
-    bar.set_label(r"$\alpha$", rotation=0)
-    bar.set_ticks(coefficients, labels=[labels.number(value) for value in coefficients])
-    bar.minorticks_off()
+    scale.coefficient_bar(strip, axes, colours, cases)
     style.legend(strip, [style.key("clean labels"), style.key("noisy labels", linestyle="--")], cases)
-
-
-def _norm(coefficients: list[float]) -> LogNorm:
-    """log10 of the coefficient on the colour scale; half a decade around a single one."""
-    low, high = min(coefficients), max(coefficients)
-    return LogNorm(low, high) if low < high else LogNorm(low / 10**0.5, high * 10**0.5)

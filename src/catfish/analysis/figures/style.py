@@ -5,13 +5,15 @@ from io import BytesIO
 
 import matplotlib
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from catfish.analysis import labels
+from catfish.analysis import labels, published
 from catfish.analysis.collect import Case
+from catfish.config import Params
 
 PAGE = 6.75  # inches: the full width of a two-column page
 
@@ -73,14 +75,22 @@ def rows(titles: list[str], height: float) -> tuple[Figure, list[FigureBase]]:
     return figure, strips
 
 
-def finish(axes, data: pd.DataFrame, label: str, epochs: int) -> None:
-    """Labels and scales of a panel over all epochs of a training, once the lines in `data` are drawn.
+def title(params: Params, setting: str) -> str:
+    """The heading of a setting, by the name of the one it varies (`x` of `x_large`) if the paper has none for it."""
+    known = setting
+    while "_" in known and published.label(known) is None:
+        known = known.rpartition("_")[0]
+    return labels.title(params, setting).replace(setting, published.label(known) or setting, 1)
+
+
+def finish(axes, data: pd.DataFrame, label: str, end: int, unit: str = "epoch") -> None:
+    """Labels and scales of a panel over a training up to its last epoch or step, once the lines in `data` are drawn.
 
     The y axis starts at zero; it is logarithmic if positive values, other than percentages, span over two decades.
     """
-    axes.set_xlabel("epoch")
+    axes.set_xlabel(unit)
     axes.set_ylabel(label)
-    axes.set_xlim(-0.03 * epochs, 1.03 * epochs)
+    axes.set_xlim(-0.03 * end, 1.03 * end)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
     positive = data.loc[data["y"] > 0, "y"]
     if not label.endswith("(%)") and len(positive) and positive.max() > 100 * positive.min():
@@ -91,7 +101,7 @@ def finish(axes, data: pd.DataFrame, label: str, epochs: int) -> None:
         axes.text(0.97, 0.93, "every run diverged", transform=axes.transAxes, ha="right", va="top", color=_OTHER)
 
 
-def legend(strip: FigureBase, keys: list[Line2D], cases: list[Case], window: int = 1) -> None:
+def legend(strip: FigureBase, keys: list[Artist], cases: list[Case], window: int = 1, unit: str = "epochs") -> None:
     """The keys below the panels, and what line and band are: runs, spread, and smoothing over `window` epochs."""
     counts = sorted({len(case.completed) for case in cases if case.completed})
     if counts[-1:] == [1] or not counts:
@@ -99,7 +109,7 @@ def legend(strip: FigureBase, keys: list[Line2D], cases: list[Case], window: int
     else:
         text = f"mean and range of {' or '.join(map(str, counts))} runs"
     if window > 1:
-        text += f"; moving average over {window} epochs"
+        text += f"; moving average over {window} {unit}"
     if any(case.diverged for case in cases):
         keys = [*keys, key("diverged", linestyle="", marker="x")]
     renderer = FigureCanvasAgg(strip.figure).get_renderer()
