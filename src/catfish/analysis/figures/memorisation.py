@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure, FigureBase
 
 from catfish.analysis import labels
-from catfish.analysis.collect import Case, LoadedRun, load
+from catfish.analysis.collect import Case, load
 from catfish.analysis.figures import curves, scale, style
 from catfish.plan import BEST, Plan
 
@@ -19,8 +19,10 @@ _PANELS = {
 def draw(plan: Plan, name: str) -> tuple[Figure, pd.DataFrame]:
     """The figure, a row of panels per setting and method, and the tidy data of its lines."""
     cases = load(plan, [shown for shown in plan.shown(name) if shown.coefficient != BEST])
-    data = pd.concat([part for case in cases for part in _curves(case)], ignore_index=True)
     output = plan.params.outputs[name]
+    windows = {setting: curves.smoothing_window(plan.params.settings[setting].epochs) for setting in output.settings}
+    parts = [part for case in cases for part in _curves(case, windows[case.configuration.setting])]
+    data = pd.concat(parts, ignore_index=True)
     pairs = [(setting, method) for setting in output.settings for method in output.methods]
     titles = [f"{labels.method_tex(method)}, {labels.title(plan.params, setting)}" for setting, method in pairs]
     figure, strips = style.rows(titles, height=2.4)
@@ -31,17 +33,18 @@ def draw(plan: Plan, name: str) -> tuple[Figure, pd.DataFrame]:
     return figure, data
 
 
-def _curves(case: Case) -> list[pd.DataFrame]:
-    def ratio(run: LoadedRun) -> pd.Series:
-        return run.history["clean_gradient_norm"] / run.history["noisy_gradient_norm"]
-
-    return [
-        *(curves.curve(case, "accuracy", kind, lambda run, kind=kind: 100 * run.history[f"{kind}_accuracy"])
-          for kind in ("clean", "noisy")),
-        *(curves.curve(case, "gradient_norm", kind, lambda run, kind=kind: run.history[f"{kind}_gradient_norm"])
-          for kind in ("clean", "noisy")),
-        curves.curve(case, "gradient_norm_ratio", "clean / noisy", ratio),
-    ]  # fmt: skip
+def _curves(case: Case, window: int) -> list[pd.DataFrame]:
+    """The lines of a case, smoothed, from the first epoch on as in Figure 3."""
+    quantities = {
+        ("accuracy", "clean"): lambda run: 100 * run.history["clean_accuracy"],
+        ("accuracy", "noisy"): lambda run: 100 * run.history["noisy_accuracy"],
+        ("gradient_norm", "clean"): lambda run: run.history["clean_gradient_norm"],
+        ("gradient_norm", "noisy"): lambda run: run.history["noisy_gradient_norm"],
+        ("gradient_norm_ratio", "clean / noisy"): lambda run: (
+            run.history["clean_gradient_norm"] / run.history["noisy_gradient_norm"]
+        ),
+    }
+    return [curves.curve(case, *where, of_run, window, first=1) for where, of_run in quantities.items()]
 
 
 def _row(strip: FigureBase, cases: list[Case], data: pd.DataFrame, epochs: int) -> None:
@@ -53,4 +56,9 @@ def _row(strip: FigureBase, cases: list[Case], data: pd.DataFrame, epochs: int) 
             curves.draw(ax, part, colours.to_rgba(coefficient), _LINESTYLES[line])
         style.finish(ax, shown, label, epochs)
     scale.coefficient_bar(strip, axes, colours, cases)
-    style.legend(strip, [style.key("clean labels"), style.key("noisy labels", linestyle="--")], cases)
+    style.legend(
+        strip,
+        [style.key("clean labels"), style.key("noisy labels", linestyle="--")],
+        cases,
+        curves.smoothing_window(epochs),
+    )

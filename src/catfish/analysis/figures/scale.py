@@ -14,7 +14,7 @@ from catfish.analysis.collect import Case
 
 # Dark blue to orange, lighter step by step, so that the order also shows in grey and with any colour vision; without
 # plasma's yellow end, which is hard to see on white.
-_COLOURS = LinearSegmentedColormap.from_list("ordered", matplotlib.colormaps["plasma"](np.linspace(0, 0.83, 256)))
+_COLOURS = LinearSegmentedColormap.from_list("ordered", matplotlib.colormaps["plasma"](np.linspace(0, 0.8, 256)))
 _TICKS = 12  # that a strip has room for
 
 
@@ -28,7 +28,8 @@ def coefficient_bar(strip: FigureBase, axes, scale: ScalarMappable, cases: list[
     """A colour bar with a tick for every case's coefficient; those with a diverged run have a cross."""
     crosses = {case.coefficient: r" $\times$" if case.diverged else "" for case in cases}
     bar = strip.colorbar(scale, ax=axes, pad=0.01, aspect=25)
-    bar.set_label(r"$\alpha$", rotation=0)
+    # Above the bar, without room of its own: only a strip's title, at the left, is at this height.
+    bar.ax.text(0.5, 1.03, r"$\alpha$", transform=bar.ax.transAxes, ha="center").set_in_layout(False)
     values = sorted(crosses)[:: -(-len(crosses) // _TICKS)]
     bar.ax.yaxis.set_major_locator(FixedLocator(values))
     bar.ax.set_yticklabels([labels.number(value) + crosses[value] for value in values])

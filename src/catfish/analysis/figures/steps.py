@@ -44,8 +44,10 @@ def draw(plan: Plan, name: str) -> tuple[Figure, pd.DataFrame]:
             _draw(ax, part[part["panel"] == panel], colours.to_rgba(part[varied].iloc[0]))
         style.finish(ax, data[data["panel"] == panel], label, steps, unit="step")
     keys = [_key(case, part, colours.to_rgba(part[varied].iloc[0])) for case, part in zip(cases, parts)]
-    band = Patch(color=_GREY, alpha=0.3, linewidth=0, label="single steps of all runs (left)")
-    style.legend(strip, [*keys, band, style.key("largest", _GREY, ":", "v")], cases, window, unit="steps")
+    if (data["outcome"] == "completed").any():
+        keys.append(Patch(color=_GREY, alpha=0.3, linewidth=0, label="single steps of all runs (left)"))
+        keys.append(style.key("largest", _GREY, ":", "o"))
+    style.legend(strip, keys, cases, window, unit="steps")
     return figure, data
 
 
@@ -115,14 +117,12 @@ def _draw(axes, data: pd.DataFrame, colour) -> None:
     curves.draw(axes, line, colour, band=False)
     for peak in data[data["series"] == "maximum"].itertuples():
         axes.axhline(peak.y, color=colour, linestyle=":", linewidth=0.7)
-        axes.plot([peak.x], [peak.y], color=colour, marker="v", markersize=4)
+        axes.plot([peak.x], [peak.y], color=colour, marker="o", markersize=3.5)
 
 
 def _key(case: Case, data: pd.DataFrame, colour) -> Line2D:
     size, rate = data["batch_size"].iloc[0], labels.number(case.learning_rate)
     text = rf"$S$ = {size}, $\eta$ = {rate}"
     for peak in data[data["series"] == "maximum"].itertuples():
-        text += rf": largest $\mathrm{{Tr}}(\mathbf{{F}})$ {labels.number(peak.y)}, at step {peak.x}"
-    if case.diverged:
-        text += f" ({len(case.diverged)} of {len(case.runs)} diverged)"
-    return style.key(text, colour)
+        text += rf": largest $\mathrm{{Tr}}(\mathbf{{F}})$ {labels.number(peak.y)}, at step {peak.x:.0f}"
+    return style.key(text + style.diverged_text(case), colour)

@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from io import BytesIO
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -83,22 +84,35 @@ def title(params: Params, setting: str) -> str:
     return labels.title(params, setting).replace(setting, published.label(known) or setting, 1)
 
 
-def finish(axes, data: pd.DataFrame, label: str, end: int, unit: str = "epoch") -> None:
+def finish(
+    axes, data: pd.DataFrame, label: str, end: int, unit: str = "epoch", shared: pd.DataFrame | None = None
+) -> None:
     """Labels and scales of a panel over a training up to its last epoch or step, once the lines in `data` are drawn.
 
     The y axis starts at zero; it is logarithmic if positive values, other than percentages, span over two decades.
+    Its range is that of the completed runs, if there are any, in `shared`: the data of all panels with the same axis.
     """
     axes.set_xlabel(unit)
     axes.set_ylabel(label)
     axes.set_xlim(-0.03 * end, 1.03 * end)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
-    positive = data.loc[data["y"] > 0, "y"]
-    if not label.endswith("(%)") and len(positive) and positive.max() > 100 * positive.min():
+    scaled = data if shared is None else shared
+    scaled = scaled[_completed(scaled)] if _completed(scaled).any() else scaled
+    low, high = scaled.loc[scaled["y"] > 0, "y"].min(), scaled["y_high"].max()
+    if not label.endswith("(%)") and high > 100 * low:
         axes.set_yscale("log")
-    elif len(positive):
-        axes.set_ylim(0, 1.05 * data["y_high"].max())
-    if not (data["outcome"] == "completed").any():
-        axes.text(0.97, 0.93, "every run diverged", transform=axes.transAxes, ha="right", va="top", color=_OTHER)
+        axes.set_ylim(low / 1.5, 1.5 * high)
+    elif high > 0:
+        axes.set_ylim(0, 1.05 * high)
+    for cross in axes.get_lines():
+        if cross.get_marker() == "x":  # of a diverged run: at the edge if it left the range
+            cross.set_ydata(np.clip(cross.get_ydata(), *axes.get_ylim()))
+    if not _completed(data).any():
+        axes.set_title("every run diverged", loc="right", color=_OTHER)
+
+
+def _completed(data: pd.DataFrame) -> pd.Series:
+    return data["outcome"] == "completed"
 
 
 def legend(strip: FigureBase, keys: list[Artist], cases: list[Case], window: int = 1, unit: str = "epochs") -> None:
@@ -133,9 +147,12 @@ def case_text(case: Case) -> str:
     if case.coefficient is not None:
         symbol = r"$\beta$" if name == "mixup" else r"$\alpha$"
         text += f", {symbol} = {labels.number(case.coefficient)}"
-    if case.diverged:
-        text += f" ({len(case.diverged)} of {len(case.runs)} diverged)"
-    return text
+    return text + diverged_text(case)
+
+
+def diverged_text(case: Case) -> str:
+    """How many of a case's runs diverged, in parentheses; nothing if none did."""
+    return f" ({len(case.diverged)} of {len(case.runs)} diverged)" if case.diverged else ""
 
 
 def images(figure: Figure) -> dict[str, bytes]:

@@ -39,8 +39,7 @@ def draw(plan: Plan, name: str) -> tuple[Figure, pd.DataFrame]:
     }
     figure, strips = style.rows([_title(plan.params, *row) for row in own], height=2.7)
     for strip, (setting, method), shown in zip(strips, own, own.values()):
-        of_methods = data["method"].isin([case.configuration.method for case in shown])
-        _row(strip, plan.params, method, shown, data[(data["setting"] == setting) & of_methods])
+        _row(strip, plan.params, method, shown, data[data["setting"] == setting])
     return figure, data
 
 
@@ -74,45 +73,47 @@ def _test_accuracy(case: Case, report: str) -> pd.DataFrame:
 
 
 def _row(strip: FigureBase, params: Params, method: str, cases: list[Case], data: pd.DataFrame) -> None:
+    """The panels of one penalised method; their axes fit all of the setting's `data`, so that rows compare."""
     grid = [case for case in cases if isinstance(case.configuration.coefficient, float)]
     others = [case.configuration.method for case in cases if case.coefficient is None]
     unpenalised = dict(zip(others, cycle(_UNPENALISED)))
     colours = scale.colours([case.coefficient for case in grid])
     axes = strip.subplots(1, len(penalised.PANELS))
-    setting = params.settings[cases[0].configuration.setting]
+    epochs = params.settings[cases[0].configuration.setting].epochs
     for ax, (panel, (label, _, _)) in zip(axes, penalised.PANELS.items()):
-        shown = data[data["panel"] == panel]
-        for coefficient, part in shown[shown["method"] == method].groupby("coefficient"):
+        setting = data[data["panel"] == panel]
+        shown = setting[setting["method"].isin([method, *others])]
+        for coefficient, part in shown.groupby("coefficient"):
             curves.draw(ax, part, colours.to_rgba(coefficient))
         for other, (colour, linestyle) in unpenalised.items():
             curves.draw(ax, shown[shown["method"] == other], colour, linestyle)
-        style.finish(ax, shown, label, setting.epochs)
+        style.finish(ax, shown, label, epochs, shared=setting)
     scale.coefficient_bar(strip, axes, colours, grid)
     keys = [_key(case, data, unpenalised) for case in cases if case not in grid]
     drawn = [case for case in cases if case.configuration.coefficient != BEST]
-    style.legend(strip, keys, drawn, window=curves.smoothing_window(setting.epochs))
+    style.legend(strip, keys, drawn, window=curves.smoothing_window(epochs))
 
 
 def _key(case: Case, data: pd.DataFrame, unpenalised: dict[str, tuple[str, str]]) -> Line2D:
     """A line of the legend with the test accuracy of a method."""
     method = case.configuration.method
-    own = data[(data["panel"] == "legend") & (data["method"] == method)]
-    accuracy = f"test accuracy {summarise(own['y'].tolist()).text(2)} %" if case.completed else "every run diverged"
+    text = style.case_text(case)
     if case.coefficient is not None:
-        return style.key(rf"best $\alpha$ = {labels.number(case.coefficient)}: {accuracy}", linestyle="")
-    colour, linestyle = unpenalised[method]
-    return style.key(f"{style.case_text(case)}: {accuracy}", colour, linestyle)
+        text = rf"best $\alpha$ = {labels.number(case.coefficient)}" + style.diverged_text(case)
+    accuracies = data.loc[(data["panel"] == "legend") & (data["method"] == method), "y"]
+    if len(accuracies):
+        accuracy, number = summarise(accuracies.tolist()).text(2).rsplit(" ", 1)
+        text += f": test accuracy {accuracy} % {number}"
+    colour, linestyle = unpenalised.get(method, ("#000000", ""))
+    return style.key(text, colour, linestyle)
 
 
 def _title(params: Params, setting: str, method: str) -> str:
     size = params.settings[setting].batch_size
-    return f"{_penalty(params.methods[method])}; {style.title(params, setting)}, $S$ = {size}"
+    return f"{_penalty(params.methods[method])}, {style.title(params, setting)}, $S$ = {size}"
 
 
 def _penalty(method: Method) -> str:
-    """A penalty in words, with how often it is recomputed and from which examples."""
-    often = "every step" if method.every == 1 else f"every {method.every} steps"
-    examples = {None: "", 1: ", of the first example"}.get(
-        method.first_examples, f", of the first {method.first_examples} examples"
-    )
-    return f"{_PENALTIES[method.penalty]} recomputed {often} ($f$ = {method.every}){examples}"
+    """A penalty with how often it is recomputed, and from which examples if not from the whole mini-batch."""
+    examples = {None: "", 1: ", first example"}.get(method.first_examples, f", first {method.first_examples} examples")
+    return f"{_PENALTIES[method.penalty]} ($f$ = {method.every}{examples})"
