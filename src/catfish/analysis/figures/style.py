@@ -98,10 +98,10 @@ def finish(
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
     scaled = data if shared is None else shared
     scaled = scaled[_completed(scaled)] if _completed(scaled).any() else scaled
-    low, high = scaled.loc[scaled["y"] > 0, "y"].min(), scaled["y_high"].max()
-    if not label.endswith("(%)") and high > 100 * low:
+    lines, high = scaled.loc[scaled["y"] > 0, "y"], scaled["y_high"].max()
+    if not label.endswith("(%)") and lines.max() > 100 * lines.min():
         axes.set_yscale("log")
-        axes.set_ylim(low / 1.5, 1.5 * high)
+        axes.set_ylim(scaled.loc[scaled["y_low"] > 0, "y_low"].min() / 1.5, 1.5 * high)
     elif high > 0:
         axes.set_ylim(0, 1.05 * high)
     for cross in axes.get_lines():
