@@ -84,6 +84,11 @@ def test_larger_coefficients_have_warmer_and_lighter_colours(plan):
     assert np.all(np.diff(colours @ [0.2126, 0.7152, 0.0722]) > 0.1)
 
 
+def test_a_coefficient_has_one_colour_in_all_rows_of_a_setting(plan):
+    figure, _ = draw(plan(), "figure13")
+    assert lines(figure.axes[1])[1].get_color() == lines(figure.axes[4])[0].get_color()  # 0.1 of both grids
+
+
 def test_one_coefficient_has_the_middle_of_the_scale():
     assert scale.colours([0.1]).to_rgba(0.1) == scale.colours([0.01, 1.0]).to_rgba(0.1)
 

@@ -73,11 +73,11 @@ def _test_accuracy(case: Case, report: str) -> pd.DataFrame:
 
 
 def _row(strip: FigureBase, params: Params, method: str, cases: list[Case], data: pd.DataFrame) -> None:
-    """The panels of one penalised method; their axes fit all of the setting's `data`, so that rows compare."""
+    """The panels of one penalised method; axes and colours fit all of the setting's `data`, so that rows compare."""
     grid = [case for case in cases if isinstance(case.configuration.coefficient, float)]
     others = [case.configuration.method for case in cases if case.coefficient is None]
     unpenalised = dict(zip(others, cycle(_UNPENALISED)))
-    colours = scale.colours([case.coefficient for case in grid])
+    colours = scale.colours(data["coefficient"].dropna())
     axes = strip.subplots(1, len(penalised.PANELS))
     epochs = params.settings[cases[0].configuration.setting].epochs
     for ax, (panel, (label, _, _)) in zip(axes, penalised.PANELS.items()):
