@@ -3,6 +3,7 @@
 from itertools import cycle
 
 import pandas as pd
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 
@@ -10,7 +11,7 @@ from catfish.analysis import labels
 from catfish.analysis.collect import Case, load
 from catfish.analysis.figures import curves, penalised, scale, style
 from catfish.analysis.statistics import report_row, summarise
-from catfish.config import Method, Params
+from catfish.config import Params
 from catfish.plan import BEST, Plan
 
 # Of the methods without a coefficient, in the order of the params file.
@@ -39,7 +40,8 @@ def draw(plan: Plan, name: str) -> tuple[Figure, pd.DataFrame]:
     }
     figure, strips = style.rows([_title(plan.params, *row) for row in own], height=2.7)
     for strip, (setting, method), shown in zip(strips, own, own.values()):
-        _row(strip, plan.params, method, shown, data[data["setting"] == setting])
+        tried = [case.coefficient for case in cases if case.configuration.setting == setting and case.coefficient]
+        _row(strip, plan.params, method, shown, data[data["setting"] == setting], scale.colours(tried))
     return figure, data
 
 
@@ -72,12 +74,13 @@ def _test_accuracy(case: Case, report: str) -> pd.DataFrame:
     }, columns=curves.COLUMNS)  # fmt: skip
 
 
-def _row(strip: FigureBase, params: Params, method: str, cases: list[Case], data: pd.DataFrame) -> None:
-    """The panels of one penalised method; axes and colours fit all of the setting's `data`, so that rows compare."""
+def _row(
+    strip: FigureBase, params: Params, method: str, cases: list[Case], data: pd.DataFrame, colours: ScalarMappable
+) -> None:
+    """The panels of one penalised method; axes and colours fit all of the setting, so that rows compare."""
     grid = [case for case in cases if isinstance(case.configuration.coefficient, float)]
     others = [case.configuration.method for case in cases if case.coefficient is None]
     unpenalised = dict(zip(others, cycle(_UNPENALISED)))
-    colours = scale.colours(data["coefficient"].dropna())
     axes = strip.subplots(1, len(penalised.PANELS))
     epochs = params.settings[cases[0].configuration.setting].epochs
     for ax, (panel, (label, _, _)) in zip(axes, penalised.PANELS.items()):
@@ -110,10 +113,12 @@ def _key(case: Case, data: pd.DataFrame, unpenalised: dict[str, tuple[str, str]]
 
 def _title(params: Params, setting: str, method: str) -> str:
     size = params.settings[setting].batch_size
-    return f"{_penalty(params.methods[method])}, {style.title(params, setting)}, $S$ = {size}"
+    return f"{_penalty(params, method)}, {style.title(params, setting)}, $S$ = {size}"
 
 
-def _penalty(method: Method) -> str:
+def _penalty(params: Params, name: str) -> str:
     """A penalty with how often it is recomputed, and from which examples if not from the whole mini-batch."""
+    method = params.methods[name]
+    penalty = _PENALTIES.get(method.penalty, labels.method_tex(name))
     examples = {None: "", 1: ", first example"}.get(method.first_examples, f", first {method.first_examples} examples")
-    return f"{_PENALTIES[method.penalty]} ($f$ = {method.every}{examples})"
+    return f"{penalty} ($f$ = {method.every}{examples})"
