@@ -7,8 +7,8 @@ import pytest
 
 from catfish import config
 from catfish.config import Output, Params
-from catfish.plan import Configuration, Plan
-from catfish.records import COLUMNS, TIMING_COLUMNS, Table, write_json
+from catfish.plan import STEPS_FILE, Configuration, Plan
+from catfish.records import COLUMNS, STEP_COLUMNS, TIMING_COLUMNS, Table, write_json
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 EPOCHS = 3
@@ -28,9 +28,11 @@ class Project:
         learning_rate: float = 0.01,
         coefficient: float = 0.03,
         seconds: float = 2.0,
+        steps: dict[str, list[float]] | None = None,
         **columns,
     ) -> None:
-        """Write a run. `columns` gives the values of history columns over the epochs from 0; `diverged` the step.
+        """Write a run. `columns` gives the values of history columns over the epochs from 0, `steps` those of
+        steps.csv over the steps from 1; `diverged` the step.
 
         `learning_rate` and `coefficient` are what the plan's symbols, if it has any there, were resolved to.
         """
@@ -59,6 +61,11 @@ class Project:
                     "curvature_seconds": 0.25,
                 }
             )
+
+        if steps is not None:
+            table = Table(folder / STEPS_FILE, STEP_COLUMNS)
+            for index in range(len(steps["fisher_trace"])):
+                table.append({"step": index + 1} | {key: values[index] for key, values in steps.items()})
 
     def select(self, setting: str, quantity: str, best: float, edge: str | None = None) -> None:
         selection = self.plan.selection(setting, quantity)
