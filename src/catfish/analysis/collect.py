@@ -100,15 +100,18 @@ def _same(run: LoadedRun, expected: dict[str, Any], what: str, ignore: list[str]
         )
 
 
-def load_run(folder: Path) -> LoadedRun:
+def load_run(folder: Path, any_version: bool = False) -> LoadedRun:
     """The run in `folder`.
 
+    With `any_version`, tables with other columns, of another version of this project, are taken too: what they lack is
+    NaN, and what this version does not know is left out.
     Raises RecordError, which names the file and the cure, if a file is missing, truncated, or not a run's.
     """
     record = _record(folder / "run.json")
     epochs = record["run"]["epochs"] if record["outcome"]["status"] == "completed" else None
-    history = _read_table(folder / "history.csv", COLUMNS, epochs)
-    return LoadedRun(folder, record, history, _read_table(folder / "timing.csv", TIMING_COLUMNS, epochs))
+    history = _read_table(folder / "history.csv", COLUMNS, epochs, any_version)
+    timing = _read_table(folder / "timing.csv", TIMING_COLUMNS, epochs, any_version)
+    return LoadedRun(folder, record, history, timing)
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -122,21 +125,21 @@ def _record(path: Path) -> dict[str, Any]:
     return record
 
 
-def _read_table(path: Path, columns: tuple[str, ...], epochs: int | None) -> pd.DataFrame:
+def _read_table(path: Path, columns: tuple[str, ...], epochs: int | None, any_version: bool) -> pd.DataFrame:
     """A table with one row per epoch from 0, up to `epochs` if given; cells that were not measured are NaN."""
     cure = "delete the run's folder and train again"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError as error:
         raise RecordError(f"{path}: missing; {cure}") from error
     header = tuple(text.partition("\n")[0].split(","))
-    if header != columns:
+    if header != columns and not any_version:
         unlike = sorted(set(header) ^ set(columns)) or ["their order"]
         raise RecordError(f"{path}: other columns than this version writes ({', '.join(unlike)}); {cure}")
     if not text.endswith("\n"):
         raise RecordError(f"{path}: cut off within its last row; {cure}")
     try:
-        table = pd.read_csv(StringIO(text), dtype=float).astype({"epoch": int})
+        table = pd.read_csv(StringIO(text), dtype=float).reindex(columns=columns).astype({"epoch": int})
     except ValueError as error:
         raise RecordError(f"{path}: not a table of numbers ({error}); {cure}") from error
     if table["epoch"].tolist() != list(range(len(table))) or table.empty:
