@@ -106,8 +106,9 @@ def test_a_single_run_has_no_standard_error(write, a, b, n):
 
 
 def test_equal_values_have_no_standard_error_whatever_rounding_leaves(write):
-    a, b = write("a", accuracies(0.1, 0.1, 0.1)), write("b", accuracies(0.3, 0.3, 0.3))
+    a, b = write("a", accuracies(0.107, 0.107, 0.107)), write("b", accuracies(0.307, 0.307, 0.307))
     row = rows(a, b).loc[BASELINE, "test_accuracy"]
+    assert 0 < max(row["std_a"], row["std_b"]) < 1e-12  # of three equal numbers
     assert row["difference"] == pytest.approx(20) and math.isnan(row["difference_in_standard_errors"])
 
 
