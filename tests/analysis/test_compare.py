@@ -244,6 +244,8 @@ def test_tables_of_another_version_are_read(write):
         for path in a.rglob(name):
             table = pd.read_csv(path).rename(columns={"noisy_accuracy": "other", "curvature_seconds": "seconds"})
             table.to_csv(path, index=False)
+    for path in a.rglob("run.json"):  # an older one, that knew fewer measurements
+        edit(path, run=json.loads(path.read_text())["run"] | {"measure": {"evaluate_every": 1}})
     folder = read_folder(a)
     assert folder.damaged == [] and folder.runs[BASELINE][0].history["noisy_accuracy"].isna().all()
     assert rows(a, b).loc[BASELINE, "test_accuracy"]["difference"] == pytest.approx(20)

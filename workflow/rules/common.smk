@@ -14,7 +14,7 @@ shell.prefix(f"export PYTHONPATH='{SOURCE}'${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
 
 from catfish.config import load
 from catfish.errors import UserError
-from catfish.plan import RUN_FILES, Plan, canonical
+from catfish.plan import Plan
 
 try:
     plan = Plan(load("params.yaml", config.get("scale")))
@@ -45,13 +45,14 @@ def metrics_files():
 
 
 def training_inputs(wildcards):
-    """A configuration's data, and the selections that give its symbolic values."""
+    """A configuration's data, the selections that give its symbolic values, and the weights it starts from."""
     configuration = plan.configurations[wildcards.configuration]
     split = plan.split(configuration.setting)
     return [
         plan.manifest_path(split.dataset),
         plan.split_path(split),
         *[plan.selection_path(selection) for selection in plan.needs(configuration)],
+        *([plan.start_path(configuration)] if plan.start(configuration) else []),
     ]
 
 
