@@ -17,6 +17,7 @@ EPILOG = """examples:
   catfish train simplecnn_c10/eta_star/lr-0.0316   train one configuration with all its seeds
   catfish select simplecnn_c10/eta_star            choose the best learning rate of a grid
   catfish render table1 figure5                    tables and figures beside the published numbers
+  catfish overview                                 what ran, what failed, how long it took, and what made it
 
 All paths are below the current folder: data/, results/<scale>/, figures/<scale>/. Snakemake calls these commands in
 the right order: snakemake --cores all figures"""
@@ -90,6 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     metrics = _command(commands, "metrics", _metrics, "summarise the tables' runs for DVC", planned)
     metrics.add_argument("--json", type=Path, required=True, metavar="FILE", help="accuracies and traces by method")
     metrics.add_argument("--curves", type=Path, required=True, metavar="FILE", help="CSV of the curves over epochs")
+
+    _command(
+        commands, "overview", _overview, "list every run with its outcome, time and origin, and the params", planned
+    )
 
     describe = _command(commands, "describe", _describe, "show a setting's model, schedule, runs and cost", planned)
     describe.add_argument("setting", help="a name in the params file's `settings`")
@@ -181,6 +186,13 @@ def _metrics(options: argparse.Namespace) -> None:
     plan = _loaded(options)
     write_json(options.json, metrics(plan))
     write_text(options.curves, curves(plan).to_csv(index=False))
+
+
+def _overview(options: argparse.Namespace) -> None:
+    from catfish.analysis import overview
+
+    for path in overview.write(_loaded(options)):
+        print(path)
 
 
 def _describe(options: argparse.Namespace) -> None:

@@ -14,11 +14,11 @@ for output in plan.params.outputs:
             plan.inputs(output),
             code=ANALYSIS,
         output:
-            report(
+            reported(
                 shown,
-                caption=f"../report/{output}.rst",
-                category="Figures" if output.startswith("figure") else "Tables",
-                labels={"name": output},
+                output,
+                "2 Figures" if output.startswith("figure") else "3 Tables",
+                title(output),
             ),
             others,
         log:

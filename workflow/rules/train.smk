@@ -4,12 +4,7 @@
 
 rule runs:
     input:
-        [
-            folder / name
-            for configuration in plan.jobs
-            for folder in plan.run_folders(configuration)
-            for name in RUN_FILES
-        ],
+        run_files(),
         [plan.selection_path(selection) for selection in plan.selections.values()],
 
 

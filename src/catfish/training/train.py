@@ -3,12 +3,12 @@
 import os
 import platform
 import shutil
-import subprocess
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from catfish import __version__
+from catfish.checkout import commit
 from catfish.errors import RecordError, ResultError
 from catfish.files import checksum
 from catfish.plan import RUN_FILES, Configuration, Plan, Run
@@ -146,7 +146,7 @@ def provenance(device) -> dict:
         except PackageNotFoundError:
             continue
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    return {"versions": versions, "commit": _commit(), "hardware": hardware, "threads": torch.get_num_threads()}
+    return {"versions": versions, "commit": commit(), "hardware": hardware, "threads": torch.get_num_threads()}
 
 
 def _processor() -> str:
@@ -156,12 +156,3 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return f"{names[0]} x{len(names)}" if names else platform.machine()
-
-
-def _commit() -> str | None:
-    """The project's commit, with a mark if files differ from it; None outside a checkout."""
-    try:
-        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
