@@ -46,7 +46,7 @@ def _row(plan: Plan, configuration: Configuration, seed: int) -> dict:
     }
     try:
         run = load_case(plan, configuration, [seed]).runs[0]
-    except RecordError as error:
+    except (RecordError, OSError) as error:
         return planned | {"outcome": FAILED, "reason": "; ".join([str(error), *_last_words(plan, configuration)])}
     return planned | {"outcome": run.outcome_text} | _found(run)
 
