@@ -16,7 +16,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("QTWEBENGINE_CHROMIUM_FLAGS", "--no-sandbox --disable-gpu")
 
 from PyQt6.QtCore import QTimer, QUrl
-from PyQt6.QtWebEngineCore import QWebEngineUrlRequestInterceptor
+from PyQt6.QtWebEngineCore import QWebEngineSettings, QWebEngineUrlRequestInterceptor
 from PyQt6.QtWebEngineWidgets import QWebEngineView
 from PyQt6.QtWidgets import QApplication
 
@@ -38,6 +38,8 @@ class Requests(QWebEngineUrlRequestInterceptor):
 def main(page: str, script: str, picture: str | None = None) -> None:
     app, requests, view = QApplication(sys.argv[:1]), Requests(), QWebEngineView()
     view.page().setUrlRequestInterceptor(requests)
+    # Otherwise a local page's requests are refused before anybody hears of them.
+    view.settings().setAttribute(QWebEngineSettings.WebAttribute.LocalContentCanAccessRemoteUrls, True)
     view.resize(1400, 900)
     view.show()
 
