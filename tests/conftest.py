@@ -1,5 +1,6 @@
 """What several tests stand on: the real params.yaml with a scale `tiny`, small enough to train in a test."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from catfish.datasets import load_prepared, make_split, prepare, write_split
 from catfish.plan import Plan
 
 ROOT = Path(__file__).parents[1]
+LARGE_BATCHES = re.compile("simplecnn_c10_(steps_|large).*|resnet26_c10_.*|resnet26_c100_s.*")  # not in `tiny`
 METHODS = ["eta_star", "baseline", "fp"]
 TINY = {
     "setting_defaults": {
@@ -23,14 +25,23 @@ TINY = {
         "tuning_seeds": 1,
     },
     "settings": {
-        "simplecnn_c10": {"dataset": "digits", "width": 0.1, "learning_rates": [0.01, 0.05]},
+        "simplecnn_c10": {
+            "dataset": "digits",
+            "width": 0.1,
+            "learning_rates": [0.01, 0.05],
+            "coefficients": {"fp": [0.001, 0.01]},
+        },
+        "simplecnn_c10_steps": {"learning_rates": [0.01], "epochs": 2, "measure": {"fisher_steps": 4}},
         "vgg11_c100": {"dataset": "digits", "width": 0.05, "milestones": [1], "learning_rates": [0.003, 0.01]},
         "resnet18_imagenet": {"examples": None},
-        "resnet26_c10": {"examples": None},
+        "resnet26_c10": {"dataset": "digits", "batch_size": 32, "width": 0.25, "depth": 0.25, "augment": "none"},
+        "resnet26_c100": {"dataset": "digits", "batch_size": 32},
+        "resnet26_c100_early_large": {"epochs": 1, "milestones": []},
+        "resnet26_c100_after_small": {"epochs": 2, "milestones": [1], "tuning_seeds": 2},
         "vgg11_c100_noise25": {"tuned_on": "simplecnn_c10", "coefficients": {"fp": [0.001, 0.01]}},
     },
     "methods": {"fp": {"coefficients": [0.001, 0.01]}, "fp_eta_star": {"coefficients": [0.001]}},
-    "measure": {"hessian_epochs": [-1], "hessian_probes": 2, "hessian_examples": 16, "fisher_examples": 16},
+    "measure": {"hessian_every": 2, "hessian_probes": 2, "hessian_examples": 16, "fisher_examples": 16},
     "outputs": {
         **{f"table{n}": {"settings": ["simplecnn_c10"], "methods": METHODS} for n in (1, 4, 5, 6)},
         "table2": {"settings": ["simplecnn_c10"], "methods": ["eta_star", "fp_eta_star"]},
@@ -39,8 +50,28 @@ TINY = {
         "figure3": {"settings": ["simplecnn_c10"], "methods": METHODS},
         "figure5": {"settings": ["vgg11_c100_noise25"], "methods": ["fp"]},
         "figure8": {"settings": ["simplecnn_c10"], "methods": METHODS},
+        "figure6": {"settings": ["resnet26_c100_early_large", "resnet26_c100_after_large"]},
+        "figure15": {"settings": ["simplecnn_c10_steps"]},
     },
 }
+
+
+@pytest.fixture
+def document() -> dict:
+    """The content of params.yaml with some of its outputs and without the settings of others, free to be changed.
+
+    The Fisher penalty on SimpleCNN has the method's own grid.
+    """
+    document = yaml.safe_load((ROOT / "params.yaml").read_text())
+    shown = [*(f"table{n}" for n in range(1, 7)), *(f"figure{n}" for n in (1, 3, 5, 8))]
+    document["outputs"] = {name: document["outputs"][name] for name in shown}
+    for values in (document, *document["scales"].values()):
+        for name in list(values.get("settings", {})):
+            if name.startswith(("simplecnn_c10_steps", "simplecnn_c10_large")):
+                del values["settings"][name]
+        values["outputs"] = {name: output for name, output in values.get("outputs", {}).items() if name in shown}
+        values.get("settings", {}).get("simplecnn_c10", {}).pop("coefficients", None)
+    return document
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -53,6 +84,9 @@ def tiny_text() -> str:
     """The text of params.yaml with the scale `tiny` as its default."""
     document = yaml.safe_load((ROOT / "params.yaml").read_text())
     document["scales"]["tiny"] = TINY
+    for name in filter(LARGE_BATCHES.fullmatch, list(document["settings"])):
+        del document["settings"][name]
+    document["outputs"] = {name: document["outputs"][name] for name in TINY["outputs"]}
     return yaml.safe_dump(document | {"scale": "tiny"}, sort_keys=False)
 
 

@@ -137,7 +137,7 @@ def test_plan_lists_and_counts(folder, capsys):
     document["outputs"] = {"table1": {"settings": ["simplecnn_c10"], "methods": ["eta_star", "baseline", "fp"]}}
     document["scales"]["paper"] = {
         "setting_defaults": {"seeds": 3, "tuning_seeds": 1},
-        "settings": {"simplecnn_c10": {"learning_rates": [0.1, 1]}},
+        "settings": {"simplecnn_c10": {"learning_rates": [0.1, 1], "coefficients": {"fp": [0.5]}}},
         "methods": {"fp": {"coefficients": [0.5]}},
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(document))

@@ -1,18 +1,12 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
 from catfish.config import Measure, Method, load, log_grid, parse
 from catfish.errors import ConfigError
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 REMOVED = object()
-
-
-@pytest.fixture
-def document():
-    return yaml.safe_load(PARAMS.read_text())
 
 
 def changed(document: dict, changes: dict) -> dict:
@@ -72,15 +66,15 @@ def test_an_overlay_merges_mappings_and_replaces_lists(document):
     document["scales"]["paper"] = {
         "setting_defaults": {"seeds": 7},
         "settings": {"simplecnn_c10": {"milestones": [9], "width": 0.5}},
-        "measure": {"hessian_epochs": [3]},
+        "measure": {"hessian_every": 3},
         "outputs": {"table1": {"methods": ["baseline"]}},
     }
     params = parse(document, "paper")
     setting = params.settings["simplecnn_c10"]
     assert (setting.milestones, setting.width, setting.seeds) == ((9,), 0.5, 7)
     assert (setting.model, setting.batch_size) == ("simplecnn", 128)
-    assert setting.measure == Measure(1, 1, None, None, (3,), 30, 128)
-    assert params.settings["resnet26_c10"].measure == Measure(1, 1, None, 5000, (3,), 30, 128)
+    assert setting.measure == Measure(1, 1, None, None, 0, 3, 30, 128)
+    assert params.settings["resnet26_c10"].measure == Measure(1, 1, None, 5000, 0, 3, 30, 128)
     assert params.outputs["table1"].methods == ("baseline",)
     assert params.outputs["table1"].settings[-2:] == ("wresnet_c100", "simplecnn_c10")
     assert params.settings["vgg11_c100"].seeds == 7
@@ -177,7 +171,7 @@ BAD = [
     ({f"{S}.learning_rates": ["1e-3", 1]}, [f"{S}.learning_rates[0]", "float", "'1e-3'", "1.0e-4"]),
     ({f"{M}.coefficients": ["1e-3"]}, [f"{M}.coefficients[0]", "float", "'1e-3'", "1.0e-4"]),
     ({f"{M}.mixup": "no"}, [f"{M}.mixup", "bool", "'no'"]),
-    ({"outputs.table1.sweep": 1}, ["outputs.table1.sweep", "bool", "1"]),
+    ({"outputs.table1.sweep": True}, ["outputs.table1.sweep", "True", "coefficients, learning_rates"]),
     ({"outputs.table1.settings": "vgg11_c100"}, ["outputs.table1.settings", "list", "'vgg11_c100'"]),
     ({f"{S}.coefficients": [1]}, [f"{S}.coefficients", "mapping", "[1]"]),
     ({"code_version": "1"}, ["params.code_version", "int", "'1'"]),
@@ -229,6 +223,27 @@ BAD = [
     ({"methods.baseline.onset": 3}, ["methods.baseline.onset", "concerns a penalty"]),
     ({f"{S}.depth": 0.5}, [f"{S}.depth", "0.5", "simplecnn has no blocks"]),
     ({f"{S}.batch_norm_batches": -1}, [f"{S}.batch_norm_batches", "-1", "0 or more"]),
+    ({f"{S}.early_loss": 0}, [f"{S}.early_loss", "0", "greater than 0"]),
+    ({f"{S}.starts_from": "vgg"}, [f"{S}.starts_from", "'vgg'", "one of"]),
+    ({f"{S}.starts_from": "vgg11_c100"}, [f"{S}.starts_from", "vgg11_c100", "one learning rate"]),
+    (
+        {f"{S}.starts_from": "vgg11_c100", "settings.vgg11_c100.learning_rates": [0.1]},
+        [f"{S}.starts_from", "the same model (simplecnn, not vgg11)"],
+    ),
+    (
+        {f"{S}.starts_from": "resnet50_c100_noise25"},
+        [f"{S}.starts_from", "neither `tuned_on` nor `starts_from` of its own"],
+    ),
+    ({f"{M}.coefficient_of": "gp"}, [f"{M}.coefficient_of", "gp", "for a regularised method without one"]),
+    ({"methods.fp_from_4.coefficient_of": "nobody"}, ["methods.fp_from_4.coefficient_of", "'nobody'", "one of"]),
+    ({"methods.fp_from_4.coefficient_of": "baseline"}, ["methods.fp_from_4.coefficient_of", "a regularised method"]),
+    ({"methods.fp_from_4.coefficient_of": "fp_from_2"}, ["methods.fp_from_4.coefficient_of", "a grid of its own"]),
+    ({"outputs.figure1.sweep": "learning_rates"}, ["outputs.figure1.methods", "[eta_star] with this sweep"]),
+    (
+        {"outputs.figure1": {"settings": ["vgg11_c100_noise25"], "methods": ["eta_star"], "sweep": "learning_rates"}},
+        ["settings.vgg11_c100_noise25.tuned_on", "vgg11_c100", "null, as outputs.figure1 shows its grid"],
+    ),
+    ({"measure.fisher_steps": -1}, ["measure.fisher_steps", "-1", "at least 0"]),
     ({f"{S}.measure": {"hessian_probes": 1}}, [f"{S}.measure.hessian_probes", "1", "at least 2"]),
     ({f"{S}.measure": {"probes": 1}}, [f"{S}.measure.probes: unknown key", "hessian_probes"]),
     ({f"{S}.measure": 3}, [f"{S}.measure", "expected a mapping", "3"]),
@@ -236,7 +251,7 @@ BAD = [
     ({"measure.curvature_every": -2}, ["measure.curvature_every", "-2", "at least 1"]),
     ({"measure.hessian_probes": 1}, ["measure.hessian_probes", "1", "at least 2"]),
     ({"measure.hessian_examples": 0}, ["measure.hessian_examples", "0", "at least 1"]),
-    ({"measure.hessian_epochs": [0, -2]}, ["measure.hessian_epochs", "-2", ">= -1"]),
+    ({"measure.hessian_every": 0}, ["measure.hessian_every", "0", "null or at least 1"]),
     ({"measure.train_examples": 0}, ["measure.train_examples", "0", "null or at least 1"]),
     ({"measure.fisher_examples": 0}, ["measure.fisher_examples", "0", "null or at least 1"]),
     ({"outputs.table1.settings": []}, ["outputs.table1.settings", "empty", "at least one setting"]),
@@ -335,12 +350,12 @@ def test_an_unknown_scale(document, scale):
         # Nothing here is chosen by validation accuracy, so none is needed.
         {"outputs": {"table1": {"settings": ["simplecnn_c10"], "methods": ["baseline"]}},
          f"{S}.validation": 0, f"{S}.learning_rates": [0.1]},
-        {"outputs": {"figure5": {"settings": ["simplecnn_c10"], "methods": ["fp"], "sweep": True}},
+        {"outputs": {"figure5": {"settings": ["simplecnn_c10"], "methods": ["fp"], "sweep": "coefficients"}},
          f"{S}.validation": 0, f"{S}.learning_rates": [0.1]},
         {"outputs": {"table1": {"settings": ["simplecnn_c10"], "methods": ["fp"]}},
          f"{S}.validation": 0, f"{S}.tuned_on": "vgg11_c100", f"{S}.coefficients": {"fp": [0.1]}},
         {f"{S}.label_noise": 1, f"{S}.momentum": 0, f"{S}.examples": 128, f"{S}.milestones": []},
-        {"measure.hessian_probes": 2, "measure.hessian_epochs": []},
+        {"measure.hessian_probes": 2, "measure.hessian_every": None},
         {"scales.paper": None},
     ],
 )  # fmt: skip

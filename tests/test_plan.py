@@ -3,11 +3,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-import yaml
 
 from catfish.config import Output, load, parse
 from catfish.errors import ConfigError
-from catfish.plan import Configuration, Plan, Split
+from catfish.plan import RUN_FILES, Configuration, Plan, Split
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 SCALES = ["demo", "laptop", "paper"]
@@ -15,13 +14,8 @@ S, V, N = "simplecnn_c10", "vgg11_c100", "vgg11_c100_noise25"
 
 
 @pytest.fixture
-def document():
-    return yaml.safe_load(PARAMS.read_text())
-
-
-@pytest.fixture
-def paper():
-    return load(PARAMS, "paper")
+def paper(document):
+    return parse(document, "paper")
 
 
 def with_outputs(params, **outputs):
@@ -165,13 +159,58 @@ def test_a_candidate_has_the_seeds_of_its_own_setting(paper):
 
 
 def test_a_sweep_shows_the_grid_and_methods_without_one_as_they_are(paper):
-    plan = with_outputs(with_method(paper, "fp", coefficients=(0.5, 5.0)), figure5=((S,), ("baseline", "fp"), True))
+    params = with_method(paper, "fp", coefficients=(0.5, 5.0))
+    plan = with_outputs(params, figure5=((S,), ("baseline", "fp"), "coefficients"))
     assert [configuration.id for configuration in plan.shown("figure5")] == [
         f"{S}/baseline/lr-small",
         f"{S}/fp/lr-small_coefficient-0.5",
         f"{S}/fp/lr-small_coefficient-5",
+        f"{S}/fp/lr-small_coefficient-best",
     ]
-    assert list(plan.selections) == [f"{S}/eta_star"]
+    assert list(plan.selections) == [f"{S}/eta_star", f"{S}/fp"]
+
+
+def test_a_sweep_of_learning_rates_shows_them_with_the_seeds_of_a_grid(paper):
+    params = with_setting(paper, S, learning_rates=(0.01, 0.1), seeds=5, tuning_seeds=2)
+    plan = with_outputs(params, figure2=((S,), ("eta_star",), "learning_rates"))
+    assert {c.id: seeds for c, seeds in plan.jobs.items()} == {f"{S}/eta_star/lr-{rate}": 2 for rate in (0.01, 0.1)}
+    assert [c.id for c in plan.shown("figure2")] == [c.id for c in plan.jobs]
+    assert plan.selections == {}
+
+
+def test_a_method_can_take_the_coefficient_chosen_for_another(paper):
+    params = with_method(with_setting(paper, S, seeds=3), "fp", coefficients=(0.5, 5.0))
+    plan = with_outputs(params, figure4=((S,), ("fp_from_4",)))
+    (shown,) = plan.shown("figure4")
+    assert shown.id == f"{S}/fp_from_4/lr-small_coefficient-best"
+    assert set(plan.selections) == {f"{S}/eta_star", f"{S}/fp"}
+    run = plan.run(shown, 0, {f"{S}/eta_star": {"best": 0.1}, f"{S}/fp": {"best": 5.0}})
+    assert (run.coefficient, run.onset, run.penalty) == (5.0, 4, "fisher")
+
+
+def test_a_setting_can_start_from_the_weights_of_another(paper):
+    early = {"epochs": 2, "learning_rates": (0.3,), "tuning_seeds": 1}
+    params = with_setting(with_setting(paper, V, **early), N, starts_from=V, tuned_on=None, label_noise=0.0)
+    params = with_setting(params, N, learning_rates=(0.2,), tuning_seeds=4)
+    plan = with_outputs(params, figure6=((N,), ("eta_star",), "learning_rates"))
+    (after,) = plan.shown("figure6")
+    assert {c.id: seeds for c, seeds in plan.jobs.items()} == {f"{N}/eta_star/lr-0.2": 4, f"{V}/eta_star/lr-0.3": 1}
+    assert plan.start_path(after) == plan.run_folder(plan.start(after), 0) / "weights.pt"
+    assert plan.run_files(plan.start(after)) == (*RUN_FILES, "weights.pt")
+    assert plan.run_files(after) == RUN_FILES and plan.start(plan.start(after)) is None
+    assert plan.run(after, 3).start == plan.run(plan.start(after), 0)
+    longer = with_outputs(with_setting(params, V, epochs=3), figure6=((N,), ("eta_star",), "learning_rates"))
+    assert plan.run(after, 0).fingerprint("data") != longer.run(after, 0).fingerprint("data")
+
+
+def test_a_run_that_measures_at_single_steps_has_a_file_more(paper):
+    measure = replace(paper.settings[S].measure, fisher_steps=10)
+    plan = with_outputs(with_setting(paper, S, measure=measure), figure1=((S, V), ("eta_star",)))
+    steps, plain = (plan.configuration(setting, "eta_star") for setting in (S, V))
+    assert plan.run_files(steps) == (*RUN_FILES, "steps.csv") and plan.run_files(plain) == RUN_FILES
+    assert [path for path in plan.inputs("figure1") if path.name == "steps.csv"] == [
+        folder / "steps.csv" for folder in plan.run_folders(steps)
+    ]
 
 
 def test_the_largest_plan_is_made_in_a_moment():
@@ -251,7 +290,7 @@ CHANGED_FIELDS = {
     "augment": "flip", "batch_size": 64, "momentum": 0.8, "weight_decay": 0.1, "epochs": 7, "milestones": (1,),
     "decay": 0.5, "precision": "bf16", "batch_norm_batches": 3, "learning_rate": 0.3, "penalty": "gradient", "every": 3,
     "onset": 2, "first_examples": 1, "micro_batch": 4, "derivative": "finite_difference", "mixup": True,
-    "coefficient": 0.7, "measure": None, "seed": 1, "code_version": 99,
+    "coefficient": 0.7, "start": "another run", "measure": None, "seed": 1, "code_version": 99,
 }  # fmt: skip
 
 
@@ -266,7 +305,7 @@ def test_any_field_changes_the_fingerprint(tuned):
         prints[f"split.{item.name}"] = replace(run, split=replace(run.split, **{item.name: value})).fingerprint("data")
     prints["data"] = run.fingerprint("other data")
     prints["nothing"] = run.fingerprint("data")
-    assert len(set(prints.values())) == len(prints) == 33
+    assert len(set(prints.values())) == len(prints) == 34
     assert replace(run).fingerprint("data") == prints["nothing"]
 
 

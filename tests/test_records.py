@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from catfish.errors import RecordError
+from catfish.plan import RUN_FILES
 from catfish.records import Table, finished, read_json, write_json, write_text
 
 COLUMNS = ("epoch", "loss", "accuracy")
@@ -187,21 +188,21 @@ def run(tmp_path):
 
 
 def test_a_finished_run(run):
-    assert finished(run, "abc")
+    assert finished(run, "abc", RUN_FILES)
 
 
 @pytest.mark.parametrize("fingerprint", ["abd", "", None])
 def test_the_run_of_another_fingerprint(run, fingerprint):
-    assert not finished(run, fingerprint)
+    assert not finished(run, fingerprint, RUN_FILES)
 
 
 @pytest.mark.parametrize("name", ["run.json", "history.csv", "timing.csv"])
 def test_a_run_that_lacks_a_file(run, name):
     (run / name).unlink()
-    assert not finished(run, "abc")
+    assert not finished(run, "abc", RUN_FILES)
 
 
 @pytest.mark.parametrize("content", ["", '{"fingerprint": "abc"', "[]", "{}"])
 def test_a_run_with_a_damaged_record(run, content):
     (run / "run.json").write_text(content)
-    assert not finished(run, "abc")
+    assert not finished(run, "abc", RUN_FILES)

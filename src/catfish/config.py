@@ -44,7 +44,8 @@ class Measure:
     curvature_every: int
     train_examples: int | None
     fisher_examples: int | None
-    hessian_epochs: tuple[int, ...]
+    fisher_steps: int
+    hessian_every: int | None
     hessian_probes: int
     hessian_examples: int
 
@@ -74,6 +75,8 @@ class Setting:
     small_factor: float
     learning_rates: tuple[float, ...]
     tuned_on: str | None
+    starts_from: str | None
+    early_loss: float | None
     report: Literal["last", "best_validation"]
     seeds: int
     tuning_seeds: int
@@ -94,6 +97,7 @@ class Method:
     derivative: Literal["double_backward", "finite_difference"] = "double_backward"
     mixup: bool = False
     coefficients: tuple[float, ...] = ()
+    coefficient_of: str | None = None
 
     @property
     def regularised(self) -> bool:
@@ -102,11 +106,11 @@ class Method:
 
 @dataclass(frozen=True)
 class Output:
-    """A table or figure: the settings and methods it shows; with `sweep`, every coefficient of their grids."""
+    """A table or figure: the settings and methods it shows, at their best values; with `sweep`, at all of a grid."""
 
     settings: tuple[str, ...]
     methods: tuple[str, ...]
-    sweep: bool = False
+    sweep: Literal["coefficients", "learning_rates"] | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,8 @@ class Params:
 
     def grid(self, setting: str, method: str) -> tuple[float, ...]:
         """The coefficients that are tried for a method in a setting."""
-        return self.settings[setting].coefficients.get(method, self.methods[method].coefficients)
+        tuned = self.methods[method].coefficient_of or method
+        return self.settings[setting].coefficients.get(tuned, self.methods[tuned].coefficients)
 
 
 def load(path: Path | str = _ROOT, scale: str | None = None) -> Params:
@@ -264,7 +269,7 @@ def _check(params: Params) -> None:
     for name, setting in params.settings.items():
         _check_setting(f"settings.{name}", name, setting, params)
     for name, method in params.methods.items():
-        _check_method(f"methods.{name}", method)
+        _check_method(f"methods.{name}", method, params)
     search = Method(learning_rate="eta_star")
     found = params.methods.get("eta_star")
     _require(found == search, "methods.eta_star", found, "{learning_rate: eta_star}, with which eta* is searched")
@@ -279,6 +284,11 @@ def _check_output(where: str, output: Output, params: Params) -> None:
         _known(f"{where}.settings", setting, params.settings)
     for method in output.methods:
         _known(f"{where}.methods", method, params.methods)
+    if output.sweep == "learning_rates":
+        _require(output.methods == ("eta_star",), f"{where}.methods", output.methods, "[eta_star] with this sweep")
+        for setting in output.settings:
+            tuned_on = params.settings[setting].tuned_on
+            _require(tuned_on is None, f"settings.{setting}.tuned_on", tuned_on, f"null, as {where} shows its grid")
     for setting, method in product(output.settings, output.methods):
         if not params.methods[method].regularised:
             continue
@@ -295,10 +305,10 @@ def _check_output(where: str, output: Output, params: Params) -> None:
 
 
 def _check_measure(where: str, measure: Measure) -> None:
-    for key, least in {"evaluate_every": 1, "curvature_every": 1, "hessian_probes": 2, "hessian_examples": 1}.items():
+    ones = dict.fromkeys(("evaluate_every", "curvature_every", "hessian_examples"), 1)
+    for key, least in {**ones, "hessian_probes": 2, "fisher_steps": 0}.items():
         _require(getattr(measure, key) >= least, f"{where}.{key}", getattr(measure, key), f"at least {least}")
-    _require(all(e >= -1 for e in measure.hessian_epochs), f"{where}.hessian_epochs", measure.hessian_epochs, ">= -1")
-    for key in ("train_examples", "fisher_examples"):
+    for key in ("train_examples", "fisher_examples", "hessian_every"):
         value = getattr(measure, key)
         _require(value is None or value >= 1, f"{where}.{key}", value, "null or at least 1")
 
@@ -340,6 +350,14 @@ def _check_setting(where: str, name: str, setting: Setting, params: Params) -> N
             grid,
             f"none, as {method} has neither a penalty nor mixup",
         )
+    _require(
+        setting.early_loss is None or setting.early_loss > 0,
+        f"{where}.early_loss",
+        setting.early_loss,
+        "null or a loss greater than 0",
+    )
+    if setting.starts_from is not None:
+        _check_start(where, setting, params)
     if setting.tuned_on is not None:
         _known(f"{where}.tuned_on", setting.tuned_on, params.settings)
         other = params.settings[setting.tuned_on].tuned_on
@@ -356,7 +374,28 @@ def _check_setting(where: str, name: str, setting: Setting, params: Params) -> N
         )
 
 
-def _check_method(where: str, method: Method) -> None:
+def _check_start(where: str, setting: Setting, params: Params) -> None:
+    """Only weights are taken over: they have to fit, and one run has to be meant."""
+    where = f"{where}.starts_from"
+    _known(where, setting.starts_from, params.settings)
+    other = params.settings[setting.starts_from]
+    one = len(other.learning_rates) == 1 and other.tuned_on is None and other.starts_from is None
+    _require(
+        one,
+        where,
+        setting.starts_from,
+        "a setting with one learning rate, and neither `tuned_on` nor `starts_from` of its own",
+    )
+    for key in ("model", "width", "depth", "dataset", "inputs", "examples", "validation", "split_seed", "label_noise"):
+        _require(
+            getattr(other, key) == getattr(setting, key),
+            where,
+            setting.starts_from,
+            f"a setting with the same {key} ({getattr(setting, key)}, not {getattr(other, key)})",
+        )
+
+
+def _check_method(where: str, method: Method, params: Params) -> None:
     if method.mixup and method.penalty:
         raise ConfigError(f"{where}: mixup and penalty {method.penalty!r} share one coefficient; choose one of them")
     _require(
@@ -374,6 +413,15 @@ def _check_method(where: str, method: Method) -> None:
         if method.penalty is None and getattr(method, key) != getattr(Method, key):
             raise ConfigError(f"{where}.{key}: concerns a penalty, and the method has none")
     _check_grid(f"{where}.coefficients", method.coefficients)
+    if method.coefficient_of is not None:
+        _known(f"{where}.coefficient_of", method.coefficient_of, params.methods)
+        other = params.methods[method.coefficient_of]
+        _require(
+            method.regularised and not method.coefficients and other.regularised and other.coefficient_of is None,
+            f"{where}.coefficient_of",
+            method.coefficient_of,
+            "a regularised method with a grid of its own, for a regularised method without one",
+        )
 
 
 def _check_grid(where: str, grid: tuple[float, ...]) -> None:

@@ -17,6 +17,8 @@ from catfish.errors import ConfigError
 ETA_STAR = "eta_star"
 BEST = "best"
 RUN_FILES = ("run.json", "history.csv", "timing.csv")
+STEPS_FILE = "steps.csv"  # of runs that measure at single steps
+WEIGHTS_FILE = "weights.pt"  # of runs that others start from
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class Run:
     derivative: str
     mixup: bool
     coefficient: float | str | None
+    start: "Run | None"
     measure: Measure
     seed: int
     code_version: int
@@ -126,14 +129,18 @@ class Plan:
         return Configuration(setting, method, spec.learning_rate, coefficient if spec.regularised else None)
 
     def shown(self, output: str) -> list[Configuration]:
-        """The configurations that a table or figure shows, in the order of the params file."""
+        """The configurations that a table or figure shows, in the order of the params file.
+
+        With a sweep, the best coefficient comes after all those of the grid.
+        """
         spec = self._output(output)
         shown = []
         for setting in spec.settings:
             for method in spec.methods:
-                swept = spec.sweep and self.params.methods[method].regularised
-                grid = self.params.grid(setting, method) if swept else (BEST,)
-                shown += [self.configuration(setting, method, value) for value in grid]
+                if spec.sweep == "learning_rates" or (spec.sweep and self.params.methods[method].regularised):
+                    shown += self.selection(setting, method).candidates
+                if spec.sweep != "learning_rates":
+                    shown.append(self.configuration(setting, method))
         return shown
 
     def seeds(self, configuration: Configuration) -> tuple[int, ...]:
@@ -147,6 +154,27 @@ class Plan:
     def run_folder(self, configuration: Configuration, seed: int | str) -> Path:
         return self.results / "runs" / configuration.id / f"seed{seed}"
 
+    def run_files(self, configuration: Configuration) -> tuple[str, ...]:
+        """The names of the files in each of a configuration's run folders."""
+        steps = (STEPS_FILE,) if self.params.settings[configuration.setting].measure.fisher_steps else ()
+        weights = (WEIGHTS_FILE,) if configuration.setting in self._started_from else ()
+        return (*RUN_FILES, *steps, *weights)
+
+    @cached_property
+    def _started_from(self) -> set[str]:
+        """The settings whose weights some configuration starts from."""
+        return {self.params.settings[configuration.setting].starts_from for configuration in self.jobs} - {None}
+
+    def start(self, configuration: Configuration) -> Configuration | None:
+        """The configuration from whose final weights, of seed 0, a configuration starts; None: its initialisation."""
+        setting = self.params.settings[configuration.setting].starts_from
+        return None if setting is None else self.selection(setting, ETA_STAR).candidates[0]
+
+    def start_path(self, configuration: Configuration) -> Path | None:
+        """Where those weights are."""
+        start = self.start(configuration)
+        return None if start is None else self.run_folder(start, 0) / WEIGHTS_FILE
+
     @cached_property
     def jobs(self) -> dict[Configuration, int]:
         """Every configuration that has to be trained, with its number of seeds; one job each."""
@@ -154,15 +182,18 @@ class Plan:
 
         def need(configuration: Configuration, seeds: int) -> None:
             jobs[configuration] = max(jobs.get(configuration, 0), seeds)
+            if (start := self.start(configuration)) is not None:
+                need(start, 1)
             for selection in self.needs(configuration):
                 for candidate in selection.candidates:
                     if candidate not in jobs:
                         need(candidate, self.params.settings[candidate.setting].tuning_seeds)
 
-        for name, output in self.params.outputs.items():
+        for name in self.params.outputs:
             for configuration in self.shown(name):
                 setting = self.params.settings[configuration.setting]
-                need(configuration, setting.tuning_seeds if output.sweep else setting.seeds)
+                of_grid = {type(configuration.learning_rate), type(configuration.coefficient)} & {float}
+                need(configuration, setting.tuning_seeds if of_grid else setting.seeds)
         return jobs
 
     @cached_property
@@ -189,7 +220,8 @@ class Plan:
             tuned_on = self.params.settings[configuration.setting].tuned_on
             needed.append(self.selection(tuned_on or configuration.setting, ETA_STAR))
         if configuration.coefficient == BEST:
-            needed.append(self.selection(configuration.setting, configuration.method))
+            tuned = self.params.methods[configuration.method].coefficient_of or configuration.method
+            needed.append(self.selection(configuration.setting, tuned))
         return needed
 
     @cached_property
@@ -203,8 +235,12 @@ class Plan:
     def candidate_files(self, selection: Selection) -> list[Path]:
         """The files of the runs that a selection compares."""
         seeds = range(self.params.settings[selection.setting].tuning_seeds)
-        folders = [self.run_folder(candidate, seed) for candidate in selection.candidates for seed in seeds]
-        return [folder / name for folder in folders for name in RUN_FILES]
+        return [
+            self.run_folder(candidate, seed) / name
+            for candidate in selection.candidates
+            for seed in seeds
+            for name in self.run_files(candidate)
+        ]
 
     def selection_text(self, selection: Selection) -> str:
         """What a selection chooses from and by what, as text: when it changes, it has to be made again."""
@@ -233,9 +269,15 @@ class Plan:
             **{key: getattr(method, key) for key in ("onset", "first_examples", "micro_batch", "derivative")},
             mixup=method.mixup,
             coefficient=coefficient,
+            start=None if (start := self.start(configuration)) is None else self.run(start, 0),
             seed=seed,
             code_version=self.params.code_version,
         )
+
+    def job_files(self, configuration: Configuration) -> list[Path]:
+        """All files that a job makes."""
+        names = self.run_files(configuration)
+        return [folder / name for folder in self.run_folders(configuration) for name in names]
 
     def job_text(self, configuration: Configuration) -> str:
         """What a job trains, as text: when it changes, the job has to run again."""
@@ -271,14 +313,13 @@ class Plan:
         for configuration in self.shown(output):
             for selection in self.needs(configuration):
                 paths[self.selection_path(selection)] = None
-            for folder in self.run_folders(configuration):
-                paths.update(dict.fromkeys(folder / name for name in RUN_FILES))
+            paths.update(dict.fromkeys(self.job_files(configuration)))
         return list(paths)
 
     def output_text(self, output: str) -> str:
         """What a table or figure shows, as text: when it changes, it has to be rendered again."""
         spec = self._output(output)
-        reports = [self.params.settings[setting].report for setting in spec.settings]
+        reports = [(self.params.settings[s].report, self.params.settings[s].early_loss) for s in spec.settings]
         return canonical([asdict(spec), [c.id for c in self.shown(output)], reports, self.params.code_version])
 
     def _output(self, name: str):

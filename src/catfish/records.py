@@ -1,4 +1,5 @@
-"""The files of a run: run.json (what it was and how it ended), history.csv and timing.csv (one row per epoch).
+"""The files of a run: run.json (what it was and how it ended), history.csv and timing.csv (one row per epoch), and in
+some runs steps.csv (one row per step).
 
 Everything written here appears under its final name only when it is complete; history and timing grow by whole rows
 and are cut back to the last checkpoint when a run is resumed.
@@ -33,6 +34,11 @@ COLUMNS = (
     "noisy_gradient_norm",
     "hessian_trace",  # Tr(H)
     "hessian_trace_error",  # its standard error over the probes
+)
+STEP_COLUMNS = (
+    "step",  # from 1; each row is about the weights before it
+    "fisher_trace",  # Tr(F)
+    "minibatch_accuracy",  # of the step's own mini-batch
 )
 TIMING_COLUMNS = ("epoch", "train_seconds", "evaluation_seconds", "curvature_seconds")
 
@@ -107,11 +113,11 @@ def _cell(value: Any) -> str:
     return "" if value is None else repr(float(value) if isinstance(value, float) else value)
 
 
-def finished(folder: Path, fingerprint: str) -> bool:
-    """Whether `folder` holds the complete files of the run with that fingerprint."""
+def finished(folder: Path, fingerprint: str, names: Iterable[str]) -> bool:
+    """Whether `folder` holds the complete files, those with these names, of the run with that fingerprint."""
     try:
         record = read_json(folder / "run.json")
     except RecordError:
         return False
-    complete = all((folder / name).is_file() for name in ("history.csv", "timing.csv"))
+    complete = all((folder / name).is_file() for name in names)
     return complete and record.get("fingerprint") == fingerprint

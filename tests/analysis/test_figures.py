@@ -35,7 +35,7 @@ def plan(project):
             {
                 "figure1": Output(("simplecnn_c10",), ("eta_star", "baseline")),
                 "figure3": Output(("simplecnn_c10", "vgg11_c100"), ("eta_star", "fp")),
-                "figure5": Output(("vgg11_c100_noise25",), ("fp",), sweep=True),
+                "figure5": Output(("vgg11_c100_noise25",), ("fp",), sweep="coefficients"),
             },
             simplecnn_c10={"seeds": 2},
             vgg11_c100={"seeds": 2},
@@ -187,5 +187,5 @@ def inflate(stream: bytes) -> bytes:
 
 
 def test_an_unknown_figure_is_an_error(plan):
-    with pytest.raises(ConfigError, match=r"outputs.figure9: no such figure; there are: figure1, figure3"):
-        figures.render(plan(), "figure9")
+    with pytest.raises(ConfigError, match=r"outputs.figure99: no such figure; there are: figure1, figure3"):
+        figures.render(plan(), "figure99")

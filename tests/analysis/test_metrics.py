@@ -10,7 +10,7 @@ def plan(project):
         {
             "table1": Output(("simplecnn_c10",), ("eta_star", "baseline")),
             "table4": Output(("simplecnn_c10",), ("baseline",)),
-            "figure5": Output(("vgg11_c100_noise25",), ("fp",), sweep=True),  # its runs are not read
+            "figure5": Output(("vgg11_c100_noise25",), ("fp",), sweep="coefficients"),  # its runs are not read
         },
         simplecnn_c10={"seeds": 2},
     )
@@ -40,5 +40,5 @@ def test_curves_are_means_over_completed_runs(plan):
 
 
 def test_curves_without_a_table_are_empty(project):
-    empty = metrics.curves(project({"figure5": Output(("vgg11_c100_noise25",), ("fp",), sweep=True)}).plan)
+    empty = metrics.curves(project({"figure5": Output(("vgg11_c100_noise25",), ("fp",), sweep="coefficients")}).plan)
     assert empty.empty and "fisher_trace" in empty

@@ -168,7 +168,7 @@ def test_what_cannot_be_shown_is_an_error(small, project):
     with pytest.raises(ConfigError, match=r"outputs.table9: no such table; there are: table1"):
         tables.render(plan, "table9")
     with pytest.raises(ConfigError, match=r"outputs.table1.sweep"):
-        tables.render(project({"table1": Output(("simplecnn_c10",), ("fp",), sweep=True)}).plan, "table1")
+        tables.render(project({"table1": Output(("simplecnn_c10",), ("fp",), sweep="coefficients")}).plan, "table1")
     plan.selection_path(plan.selection("simplecnn_c10", "eta_star")).unlink()
     with pytest.raises(RecordError, match=r"eta_star.json: missing"):
         tables.render(plan, "table1")

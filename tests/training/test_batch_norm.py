@@ -41,11 +41,11 @@ def test_no_batches_leaves_the_running_statistics(make_run, make_data, model):
 
 def test_an_epoch_at_which_nothing_is_measured_takes_no_batches(make_run, make_data, model):
     run, before = make_run(batch_norm_batches=2, epochs=3), model[1].running_mean.clone()
-    rare = replace(run, measure=replace(run.measure, evaluate_every=2, curvature_every=2, hessian_epochs=()))
+    rare = replace(run, measure=replace(run.measure, evaluate_every=2, curvature_every=2, hessian_every=None))
     for epoch, measured in ((0, True), (1, False), (2, True), (3, True)):
         with refreshed_statistics(rare, model, make_data(), epoch):
             assert torch.equal(model[1].running_mean, before) != measured
-    with refreshed_statistics(replace(rare, measure=replace(rare.measure, hessian_epochs=(1,))), model, make_data(), 1):
+    with refreshed_statistics(replace(rare, measure=replace(rare.measure, hessian_every=1)), model, make_data(), 1):
         assert not torch.equal(model[1].running_mean, before)
 
 

@@ -17,7 +17,7 @@ shell.prefix(f"export PYTHONPATH='{SOURCE}'${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
 
 from catfish.config import load
 from catfish.errors import UserError
-from catfish.plan import RUN_FILES, Plan, canonical
+from catfish.plan import Plan, canonical
 
 try:
     plan = Plan(load("params.yaml", config.get("scale")))
@@ -50,12 +50,7 @@ def output_files(name):
 
 def run_files():
     """Every file of every run."""
-    return [
-        folder / name
-        for configuration in plan.jobs
-        for folder in plan.run_folders(configuration)
-        for name in RUN_FILES
-    ]
+    return [path for configuration in plan.jobs for path in plan.job_files(configuration)]
 
 
 def title(name):
@@ -82,13 +77,14 @@ def metrics_files():
 
 
 def training_inputs(wildcards):
-    """A configuration's data, and the selections that give its symbolic values."""
+    """A configuration's data, the selections that give its symbolic values, and the weights it starts from."""
     configuration = plan.configurations[wildcards.configuration]
     split = plan.split(configuration.setting)
     return [
         plan.manifest_path(split.dataset),
         plan.split_path(split),
         *[plan.selection_path(selection) for selection in plan.needs(configuration)],
+        *([plan.start_path(configuration)] if plan.start(configuration) else []),
     ]
 
 

@@ -8,12 +8,14 @@ rule runs:
         [plan.selection_path(selection) for selection in plan.selections.values()],
 
 
-# Output files must follow from wildcards alone, so there is one rule for each number of seeds.
-for seeds in sorted(set(plan.jobs.values())):
+# Output files must follow from wildcards alone, so there is one rule for each number of seeds and kind of run.
+for seeds, files in sorted(
+    {(number, plan.run_files(job)) for job, number in plan.jobs.items()}
+):
 
     rule:
         name:
-            f"train_{seeds}_seeds"
+            "_".join([f"train_{seeds}_seeds", *(Path(file).stem for file in files[3:])])
         input:
             training_inputs,
         output:
@@ -21,7 +23,7 @@ for seeds in sorted(set(plan.jobs.values())):
                 expand(
                     f"{plan.results}/runs/{{{{configuration}}}}/seed{{seed}}/{{file}}",
                     seed=range(seeds),
-                    file=RUN_FILES,
+                    file=files,
                 )
             ),
         log:
@@ -30,7 +32,7 @@ for seeds in sorted(set(plan.jobs.values())):
             configuration="|".join(
                 re.escape(configuration.id)
                 for configuration, number in plan.jobs.items()
-                if number == seeds
+                if (number, plan.run_files(configuration)) == (seeds, files)
             ),
         conda:
             "../../environment.yml"

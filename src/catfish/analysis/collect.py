@@ -10,18 +10,21 @@ from typing import Any
 import pandas as pd
 
 from catfish.errors import RecordError
-from catfish.plan import Configuration, Plan, canonical
-from catfish.records import COLUMNS, TIMING_COLUMNS, read_json
+from catfish.plan import STEPS_FILE, Configuration, Plan, canonical
+from catfish.records import COLUMNS, STEP_COLUMNS, TIMING_COLUMNS, read_json
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedRun:
-    """One run: its folder, run.json, history.csv (a row per epoch from 0, the initialisation) and timing.csv."""
+    """One run: its folder, run.json, history.csv (a row per epoch from 0, the initialisation), timing.csv, and
+    steps.csv (a row per step from 1) if it measured at single steps.
+    """
 
     folder: Path
     record: dict[str, Any]
     history: pd.DataFrame
     timing: pd.DataFrame
+    steps: pd.DataFrame | None = None
 
     @property
     def completed(self) -> bool:
@@ -107,8 +110,11 @@ def load_run(folder: Path) -> LoadedRun:
     """
     record = _record(folder / "run.json")
     epochs = record["run"]["epochs"] if record["outcome"]["status"] == "completed" else None
-    history = _read_table(folder / "history.csv", COLUMNS, epochs)
-    return LoadedRun(folder, record, history, _read_table(folder / "timing.csv", TIMING_COLUMNS, epochs))
+    history = _read_table(folder / "history.csv", COLUMNS, first=0, last=epochs)
+    timing = _read_table(folder / "timing.csv", TIMING_COLUMNS, first=0, last=epochs)
+    measures = record["run"]["measure"]["fisher_steps"] > 0
+    steps = _read_table(folder / STEPS_FILE, STEP_COLUMNS, first=1) if measures else None
+    return LoadedRun(folder, record, history, timing, steps)
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -122,8 +128,12 @@ def _record(path: Path) -> dict[str, Any]:
     return record
 
 
-def _read_table(path: Path, columns: tuple[str, ...], epochs: int | None) -> pd.DataFrame:
-    """A table with one row per epoch from 0, up to `epochs` if given; cells that were not measured are NaN."""
+def _read_table(path: Path, columns: tuple[str, ...], first: int, last: int | None = None) -> pd.DataFrame:
+    """A table with one row for every value of its first column, an epoch or step, from `first` up to `last` if given.
+
+    Cells that were not measured are NaN.
+    """
+    index = columns[0]
     cure = "delete the run's folder and train again"
     try:
         text = path.read_text(encoding="utf-8")
@@ -136,11 +146,11 @@ def _read_table(path: Path, columns: tuple[str, ...], epochs: int | None) -> pd.
     if not text.endswith("\n"):
         raise RecordError(f"{path}: cut off within its last row; {cure}")
     try:
-        table = pd.read_csv(StringIO(text), dtype=float).astype({"epoch": int})
+        table = pd.read_csv(StringIO(text), dtype=float).astype({index: int})
     except ValueError as error:
         raise RecordError(f"{path}: not a table of numbers ({error}); {cure}") from error
-    if table["epoch"].tolist() != list(range(len(table))) or table.empty:
-        raise RecordError(f"{path}: its rows are not the epochs 0, 1, 2, ...; {cure}")
-    if epochs is not None and len(table) != epochs + 1:
-        raise RecordError(f"{path}: ends at epoch {len(table) - 1}, but the run completed {epochs}; {cure}")
+    if table[index].tolist() != list(range(first, first + len(table))) or table.empty:
+        raise RecordError(f"{path}: its rows are not the {index}s {first}, {first + 1}, {first + 2}, ...; {cure}")
+    if last is not None and table[index].iloc[-1] != last:
+        raise RecordError(f"{path}: ends at {index} {table[index].iloc[-1]}, but the run completed {last}; {cure}")
     return table

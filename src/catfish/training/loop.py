@@ -15,12 +15,12 @@ from tqdm import tqdm
 from catfish import models
 from catfish.convolution import TwiceDifferentiable
 from catfish.penalties import PENALTIES
-from catfish.plan import Run
-from catfish.records import COLUMNS, TIMING_COLUMNS, Table
+from catfish.plan import STEPS_FILE, WEIGHTS_FILE, Run
+from catfish.records import COLUMNS, STEP_COLUMNS, TIMING_COLUMNS, Table
 from catfish.training import checkpoint
 from catfish.training.batch_norm import refreshed_statistics
 from catfish.training.batches import AUGMENTATIONS, Data, epoch_order
-from catfish.training.measurements import curvatures, evaluations
+from catfish.training.measurements import curvatures, evaluations, step_fisher_trace
 from catfish.training.mixup import mixed, mixed_loss
 from catfish.training.seeds import derive, generator
 from catfish.training.sgd import SGD
@@ -40,6 +40,7 @@ class State:
     step: int = 0
     seconds: float = 0.0
     rows: int = 0
+    measured: list[dict] = field(default_factory=list)  # rows of steps.csv of the current epoch
     parts: dict = field(init=False)
 
     def __post_init__(self):
@@ -89,13 +90,16 @@ def train_run(
     folder: Path,
     fingerprint: str,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    start: Path | None = None,
+    keeps_weights: bool = False,
     say: Callable[[str], None] = print,
 ) -> tuple[dict, float]:
-    """Train one run and write its history.csv and timing.csv into `folder`; the outcome and the seconds it took.
+    """Train one run and write its tables into `folder`; the outcome and the seconds it took.
 
     The outcome is {"status": "completed"} or {"status": "diverged", "step": n}, n the first step (from 1) whose loss
     was not finite. Goes on from the folder's checkpoint if it belongs to the run, with the same numbers (CPU) as if
-    it had never been interrupted. `say` receives one line an epoch.
+    it had never been interrupted. `start` is a file of weights to begin with, in place of a fresh initialisation; with
+    `keeps_weights`, the final ones are written for others. `say` receives one line an epoch.
     """
     if len(data.train) < run.batch_size:
         raise ValueError(f"batch_size: {run.batch_size} is more than the {len(data.train)} training examples")
@@ -104,25 +108,35 @@ def train_run(
     if stored is not None:
         state.load_state_dict(stored)
         say(f"goes on after epoch {state.epoch} of {run.epochs}")
+    elif start is not None:
+        checkpoint.load_weights(start, state.model)
     history = Table(folder / "history.csv", COLUMNS, keep=state.rows)
     timing = Table(folder / "timing.csv", TIMING_COLUMNS, keep=state.rows)
+    steps = None
+    if run.measure.fisher_steps:
+        steps = Table(folder / STEPS_FILE, STEP_COLUMNS, keep=min(state.step, run.measure.fisher_steps))
     if state.rows == 0:
         _finish_epoch(run, state, data, history, timing, {}, None, say)
-    since_saved = time.perf_counter()
+    since_saved, outcome = time.perf_counter(), {"status": "completed"}
     while state.epoch < run.epochs:
         started = time.perf_counter()
         losses = train_epoch(run, state, data)
         elapsed = time.perf_counter() - started
+        while state.measured:
+            steps.append(state.measured.pop(0))
         broken = first_not_finite(losses)
         if broken is not None:
-            saved.unlink(missing_ok=True)
-            return {"status": "diverged", "step": state.step - len(losses) + broken + 1}, state.seconds + elapsed
+            outcome = {"status": "diverged", "step": state.step - len(losses) + broken + 1}
+            state.seconds += elapsed
+            break
         _finish_epoch(run, state, data, history, timing, {"minibatch_loss": losses.mean().item()}, elapsed, say)
         if time.perf_counter() - since_saved >= checkpoint_seconds and state.epoch < run.epochs:
             checkpoint.save(saved, {"fingerprint": fingerprint, **state.state_dict()})
             since_saved = time.perf_counter()
+    if keeps_weights:
+        checkpoint.save(folder / WEIGHTS_FILE, state.model.state_dict())
     saved.unlink(missing_ok=True)
-    return {"status": "completed"}, state.seconds
+    return outcome, state.seconds
 
 
 def first_not_finite(losses: Tensor) -> int | None:
@@ -154,6 +168,9 @@ def _step(run: Run, state: State, data: Data, images: Tensor, y: Tensor) -> Tens
     x = data.pixels(AUGMENTATIONS[run.augment](images, state.generators["augmentation"]))
     penalty = state.penalty if state.epoch > run.onset else None
     shares = penalty is not None and penalty.shares
+    measures = state.step < run.measure.fisher_steps
+    if measures:
+        trace = step_fisher_trace(run, state.model, data, state.step)
     state.optimizer.zero_grad()
     with torch.autocast(x.device.type, torch.bfloat16, enabled=run.precision == "bf16"):
         with TwiceDifferentiable() if shares else nullcontext():
@@ -162,6 +179,9 @@ def _step(run: Run, state: State, data: Data, images: Tensor, y: Tensor) -> Tens
         if penalty is not None:
             penalty.add_gradient(x, y, logits if shares else None)
     state.optimizer.step()
+    if measures:
+        accuracy = (logits.argmax(1) == y).float().mean().item()
+        state.measured.append({"step": state.step + 1, "fisher_trace": trace, "minibatch_accuracy": accuracy})
     return loss.detach()
 
 

@@ -34,8 +34,8 @@ def _differentiates(run: Run, epoch: int) -> bool:
 
 
 def _differentiates_twice(run: Run, epoch: int) -> bool:
-    chosen = run.measure.hessian_epochs
-    return epoch in chosen or (epoch == run.epochs and -1 in chosen)
+    every = run.measure.hessian_every
+    return every is not None and (epoch == run.epochs or epoch % every == 0)
 
 
 def evaluations(run: Run, model: nn.Module, data: Data, epoch: int) -> Iterator[Measurement]:
@@ -98,6 +98,14 @@ def gradients(run: Run, model: nn.Module, data: Data, epoch: int) -> Iterator[Me
         examples = _draw(data.train.subset(group.nonzero().squeeze(1)), count, draw)
         if len(examples):
             yield f"{name}_gradient_norm", gradient_norm(model, _batches(examples, data.pixels))
+
+
+def step_fisher_trace(run: Run, model: nn.Module, data: Data, step: int) -> float:
+    """Tr(F) before a step (from 0), as `gradients` takes it after an epoch; batch norm by its running statistics."""
+    count = run.measure.fisher_examples or run.batch_size
+    examples = _draw(data.train, count, generator("cpu", run.seed, "examples of a step", step))
+    labels = generator(data.train.labels.device, run.seed, "labels of a step", step)
+    return fisher_trace(model, _batches(examples, data.pixels), generator=labels)
 
 
 def hessian(run: Run, model: nn.Module, data: Data, epoch: int) -> Iterator[Measurement]:

@@ -11,7 +11,7 @@ from catfish import __version__
 from catfish.checkout import commit
 from catfish.errors import RecordError, ResultError
 from catfish.files import checksum
-from catfish.plan import RUN_FILES, Configuration, Plan, Run
+from catfish.plan import WEIGHTS_FILE, Configuration, Plan, Run
 from catfish.records import finished, read_json, write_json
 
 PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "torchvision")
@@ -34,11 +34,11 @@ def train_job(
     for seed in plan.seeds(configuration):
         run = plan.run(configuration, seed, chosen)
         fingerprint, folder = run.fingerprint(data_text), plan.run_folder(configuration, seed)
-        if finished(folder, fingerprint):
+        if finished(folder, fingerprint, plan.run_files(configuration)):
             print(f"{folder}: already there")
-            for name in RUN_FILES:  # newer than their inputs again, for whoever goes by time stamps
+            for name in plan.run_files(configuration):  # newer than their inputs again, for whoever goes by time stamps
                 os.utime(folder / name)
-        elif not _copied(folder, fingerprint, configuration, chosen):
+        elif not _copied(plan, folder, fingerprint, configuration, chosen):
             missing.append((seed, run, fingerprint))
     if missing:
         _train(plan, configuration, missing, device, threads, checkpoint_seconds)
@@ -53,15 +53,16 @@ def _data_checksum(plan: Plan, configuration: Configuration) -> str:
     return read_json(plan.manifest_path(split.dataset))["sha256"] + checksum(path, "sha256")
 
 
-def _copied(folder: Path, fingerprint: str, configuration: Configuration, chosen: dict[str, dict]) -> bool:
+def _copied(plan: Plan, folder: Path, fingerprint: str, configuration: Configuration, chosen: dict[str, dict]) -> bool:
     """Take over the files of a grid's run if it is this very run: a best value was trained when the grid was."""
+    names = plan.run_files(configuration)
     for selection in chosen.values():
         for source in (Path(run) for entry in selection["grid"] for run in entry["runs"]):
-            if source != folder and finished(source, fingerprint):
+            if source != folder and finished(source, fingerprint, names):
                 folder.mkdir(parents=True, exist_ok=True)
                 record = read_json(source / "run.json")
                 (folder / "run.json").unlink(missing_ok=True)
-                for name in ("history.csv", "timing.csv"):
+                for name in names[1:]:
                     shutil.copyfile(source / name, folder / name)
                 write_json(
                     folder / "run.json", record | {"configuration": configuration.id, "copied_from": str(source)}
@@ -97,6 +98,7 @@ def _train(
         missing[0][1].inputs,
         target,
     )
+    start, keeps_weights = plan.start_path(configuration), WEIGHTS_FILE in plan.run_files(configuration)
     interval = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
     for seed, run, fingerprint in missing:
         folder = plan.run_folder(configuration, seed)
@@ -105,7 +107,9 @@ def _train(
         (folder / "run.json").unlink(missing_ok=True)
         for leftover in folder.glob("*.tmp"):  # of a process that was killed while it wrote
             leftover.unlink()
-        outcome, seconds = train_run(run, data, folder, fingerprint, interval, lambda line: print(line, flush=True))
+        outcome, seconds = train_run(
+            run, data, folder, fingerprint, interval, start, keeps_weights, lambda line: print(line, flush=True)
+        )
         write_json(
             folder / "run.json",
             {

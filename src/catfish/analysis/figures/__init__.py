@@ -17,6 +17,7 @@ FIGURES: dict[str, Callable[[Plan, str], tuple[Figure, pd.DataFrame]]] = {
     "figure3": penalised.draw,
     "figure5": memorisation.draw,
     "figure8": penalised.draw,
+    "figure9": memorisation.draw,
 }
 
 

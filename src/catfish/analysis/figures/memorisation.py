@@ -8,7 +8,7 @@ from matplotlib.figure import Figure, FigureBase
 from catfish.analysis import labels
 from catfish.analysis.collect import Case, LoadedRun, load
 from catfish.analysis.figures import curves, style
-from catfish.plan import Plan
+from catfish.plan import BEST, Plan
 
 # Red for the smallest coefficient to blue for the largest, as in the paper; dark throughout, to be seen on white.
 _COLOURS = LinearSegmentedColormap.from_list("coefficient", ["#B2182B", "#C98A5B", "#8E8E8E", "#5B9AC9", "#1A3F8F"])
@@ -22,7 +22,7 @@ _PANELS = {
 
 def draw(plan: Plan, name: str) -> tuple[Figure, pd.DataFrame]:
     """The figure, a row of panels per setting and method, and the tidy data of its lines."""
-    cases = load(plan, plan.shown(name))
+    cases = load(plan, [shown for shown in plan.shown(name) if shown.coefficient != BEST])
     data = pd.concat([part for case in cases for part in _curves(case)], ignore_index=True)
     output = plan.params.outputs[name]
     pairs = [(setting, method) for setting in output.settings for method in output.methods]
