@@ -14,7 +14,7 @@ from catfish.datasets import load_prepared, load_split
 from catfish.plan import Plan
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["prepare", "split", "train", "select", "render", "metrics", "describe", "plan"]
+COMMANDS = ["prepare", "split", "train", "select", "render", "metrics", "overview", "describe", "plan"]
 
 
 @pytest.fixture

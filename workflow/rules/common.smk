@@ -50,7 +50,9 @@ def output_files(name):
 
 def run_files():
     """Every file of every run."""
-    return [path for configuration in plan.jobs for path in plan.job_files(configuration)]
+    return [
+        path for configuration in plan.jobs for path in plan.job_files(configuration)
+    ]
 
 
 def title(name):

@@ -36,7 +36,8 @@ def from_markdown(text: str) -> str:
 
 def from_table(title: str, frame: pd.DataFrame) -> str:
     """A page with a whole table; missing cells are empty."""
-    table = frame.to_html(index=False, border=0, na_rep="", justify="left", float_format="{:g}".format)
+    cells = frame.astype(object).where(frame.notna(), "")
+    table = cells.to_html(index=False, border=0, justify="left", float_format="{:g}".format)
     return _PAGE.format(title=escape(title), body=f"<h1>{escape(title)}</h1>\n{table}\n")
 
 
