@@ -147,4 +147,4 @@ def test_after_a_failure_the_report_shows_the_rest_and_names_what_failed(campaig
     results = variable(campaign.folder / "report.html", "results")
     assert "figures/tiny/figure3.png" not in results and "figures/tiny/figure1.png" in results
     overview = content(results["figures/tiny/overview.html"]["data_uri"]).decode()
-    assert "seed 0: results/tiny/runs/simplecnn_c10/fp" in overview and "<li>figure3</li>" in overview
+    assert "seed 0: not finished; logs/tiny/train/" in overview and "<li>figure3</li>" in overview

@@ -60,14 +60,14 @@ def markdown(plan: Plan, runs: pd.DataFrame) -> str:
     parts = [
         f"# Overview of the scale {plan.params.scale}",
         _summary(plan, runs, len(diverged), len(failed)),
-        *_listed("Failed or missing runs", [_failure(run) for run in failed.itertuples()]),
+        *_listed("Failed or missing runs", _failures(failed)),
         *_listed("Diverged runs", [_divergence(run) for run in diverged.itertuples()]),
         *(_listed("Not rendered", missing) if (missing := _not_rendered(plan)) else []),
         "## Settings",
         _settings(plan, runs),
         "## What made the runs",
         _made_by(runs),
-        f"Tables, figures and this page: commit {commit() or 'unknown'}, {_software()}.",
+        f"Tables, figures and this page: commit {_short(commit() or 'unknown')}, {_software()}.",
         *_listed("Chosen at the edge of a grid", _edges(plan)),
     ]
     return "\n\n".join(parts) + "\n"
@@ -87,8 +87,13 @@ def _listed(title: str, lines: list[str]) -> list[str]:
     return [f"## {title}", "\n".join(f"- {line}" for line in lines) or "None."]
 
 
-def _failure(run) -> str:
-    return f"`{run.configuration}`, seed {run.seed}: {run.reason}"
+def _failures(failed: pd.DataFrame) -> list[str]:
+    """A line a configuration, with its seeds and the first one's reason."""
+    lines = []
+    for configuration, part in failed.groupby("configuration", sort=False):
+        seeds = f"seed{'s' * (len(part) > 1)} {', '.join(map(str, part['seed']))}"
+        lines.append(f"`{configuration}`, {seeds}: {part['reason'].iloc[0]}")
+    return lines
 
 
 def _divergence(run) -> str:
@@ -125,10 +130,17 @@ def _settings(plan: Plan, runs: pd.DataFrame) -> str:
 def _made_by(runs: pd.DataFrame) -> str:
     """How many runs each commit, machine and version made, and a warning where there are several."""
     made = runs[runs["outcome"] != provenance.FAILED]
+    made = made.assign(commit=made["commit"].map(_short, na_action="ignore"))
     counts = made.groupby(list(_MADE_BY), dropna=False, sort=False).size().rename("runs").reset_index()
     differing = [text for column, text in _MADE_BY.items() if made[column].nunique(dropna=False) > 1]
     warning = f"**Warning: these runs differ in {', '.join(differing)}.**\n\n" if differing else ""
     return warning + _table(counts.rename(columns=_MADE_BY).fillna("unknown"), numbers=1)
+
+
+def _short(commit: str) -> str:
+    """Twelve digits of a commit, and the mark of files that differ from it."""
+    number, *mark = commit.split("-")
+    return "-".join([number[:12], *mark])
 
 
 def _software() -> str:

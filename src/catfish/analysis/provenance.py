@@ -47,7 +47,9 @@ def _row(plan: Plan, configuration: Configuration, seed: int) -> dict:
     try:
         run = load_case(plan, configuration, [seed]).runs[0]
     except (RecordError, OSError) as error:
-        return planned | {"outcome": FAILED, "reason": "; ".join([str(error), *_last_words(plan, configuration)])}
+        there = (plan.run_folder(configuration, seed) / "run.json").exists()
+        reason = [str(error) if there else "not finished", *_last_words(plan, configuration)]
+        return planned | {"outcome": FAILED, "reason": "; ".join(reason)}
     return planned | {"outcome": run.outcome_text} | _found(run)
 
 
