@@ -17,6 +17,7 @@ EPILOG = """examples:
   catfish train simplecnn_c10/eta_star/lr-0.0316   train one configuration with all its seeds
   catfish select simplecnn_c10/eta_star            choose the best learning rate of a grid
   catfish render table1 figure5                    tables and figures beside the published numbers
+  catfish render claims                            a verdict on each of the paper's claims
   catfish overview                                 what ran, what failed, how long it took, and what made it
 
 All paths are below the current folder: data/, results/<scale>/, figures/<scale>/. Snakemake calls these commands in
@@ -86,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     select.add_argument("selection", help="SETTING/eta_star or SETTING/METHOD")
 
     render = _command(commands, "render", _render, "make tables and figures from finished runs", planned)
-    render.add_argument("outputs", nargs="+", help="names of the params file's `outputs`, such as table1 figure5")
+    render.add_argument("outputs", nargs="+", help="`claims`, or names of the params file's `outputs`, such as table1")
 
     metrics = _command(commands, "metrics", _metrics, "summarise the tables' runs for DVC", planned)
     metrics.add_argument("--json", type=Path, required=True, metavar="FILE", help="accuracies and traces by method")
@@ -174,7 +175,10 @@ def _render(options: argparse.Namespace) -> None:
 
     plan = _loaded(options)
     for name in options.outputs:
-        module = figures if name.startswith("figure") else tables
+        if name == "claims":
+            from catfish.analysis import claims as module  # here, as scipy takes a second to import
+        else:
+            module = figures if name.startswith("figure") else tables
         for path in module.render(plan, name):
             print(path)
 

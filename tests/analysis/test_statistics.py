@@ -44,3 +44,49 @@ def test_numbers_of_a_run(run):
 def test_seconds_are_the_median_epoch(run):
     run.timing["train_seconds"] = [float("nan"), 30.0, 2.0, 1.0]  # a slow first epoch
     assert statistics.train_seconds(run) == 2.0
+
+
+def loaded(made, configuration, **columns):
+    made.run(configuration, 0, **columns)
+    return load(made.plan, [configuration])[0].runs[0]
+
+
+@pytest.fixture
+def trained(project):
+    """Makes a run of three epochs from values of columns, None where nothing was measured."""
+    made = project({"table1": Output(("simplecnn_c10",), ("baseline",))}, simplecnn_c10={"seeds": 1})
+    (configuration,) = made.plan.shown("table1")
+    return lambda **columns: loaded(made, configuration, **columns)
+
+
+def test_early_fisher_trace_is_that_of_the_first_epoch_below_the_loss(trained):
+    run = trained(train_loss=[1.0, 2.5, 1.2, 0.9], fisher_trace=[7.0, 8.0, 9.0, 3.0])
+    assert statistics.early_fisher_trace(run, 1.2) == 9.0  # reached exactly, and not the initialisation's 7
+    assert statistics.early_fisher_trace(run, 1.1) == 3.0
+    assert statistics.early_fisher_trace(run, 3.0) == 8.0
+    assert math.isnan(statistics.early_fisher_trace(run, 0.8))
+
+
+def test_early_fisher_trace_waits_until_both_are_measured(trained):
+    run = trained(train_loss=[2.0, 0.5, None, 0.9], fisher_trace=[7.0, None, 9.0, 3.0])
+    assert statistics.early_fisher_trace(run, 1.0) == 3.0
+
+
+@pytest.mark.parametrize(
+    "traces, last, best",
+    [
+        ([90.0, 5.0, 6.0, 7.0], 7.0, 6.0),
+        ([90.0, 5.0, None, 7.0], 7.0, 5.0),  # epochs 1 and 3 are equally near to the best, 2
+        ([90.0, None, None, 7.0], 7.0, 7.0),
+        ([90.0, 5.0, None, None], 5.0, 5.0),
+    ],
+)
+def test_reported_hessian_trace_is_that_of_the_nearest_measured_epoch(trained, traces, last, best):
+    run = trained(validation_accuracy=[0.9, 0.3, 1.0, 0.4], hessian_trace=traces)
+    assert statistics.reported_hessian_trace(run, "last") == last
+    assert statistics.reported_hessian_trace(run, "best_validation") == best
+
+
+def test_hessian_trace_that_was_never_measured_is_nan(trained):
+    run = trained(validation_accuracy=[0.1, 0.3, 0.5, 0.4], hessian_trace=[90.0, None, None, None])
+    assert math.isnan(statistics.reported_hessian_trace(run, "last"))

@@ -34,12 +34,13 @@ TITLES = yaml.safe_load(
 
 
 def rendered_files():
-    """Every file of every table and figure."""
-    return [path for name in plan.params.outputs for path in output_files(name)]
+    """Every file of every table and figure, and of the claims."""
+    names = [*plan.params.outputs, "claims"]
+    return [path for name in names for path in output_files(name)]
 
 
 def output_files(name):
-    """A table's or figure's files; the first one is shown in the report."""
+    """A table's or figure's files, or the claims'; the first one is shown in the report."""
     endings = (
         ("png", "pdf", "csv")
         if name.startswith("figure")

@@ -33,6 +33,25 @@ for output in plan.params.outputs:
             "python -m catfish render {params.options} {params.name} > {log} 2>&1"
 
 
+# The claims rest on the runs of nearly every output, so they take them all.
+rule claims:
+    input:
+        [path for output in plan.params.outputs for path in plan.inputs(output)],
+        code=ANALYSIS,
+    output:
+        reported(output_files("claims")[0], "claims", "4 Claims", "Claims"),
+        output_files("claims")[1:],
+    log:
+        f"logs/{SCALE}/render/claims.log",
+    conda:
+        "../../environment.yml"
+    params:
+        options=OPTIONS,
+        shown=[plan.output_text(output) for output in plan.params.outputs],
+    shell:
+        "python -m catfish render {params.options} claims > {log} 2>&1"
+
+
 rule metrics:
     input:
         [

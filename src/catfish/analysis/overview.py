@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from catfish import __version__
-from catfish.analysis import labels, page, provenance
+from catfish.analysis import labels, provenance, webpage
 from catfish.checkout import commit
 from catfish.errors import RecordError
 from catfish.plan import Plan
@@ -36,11 +36,11 @@ def write(plan: Plan) -> list[Path]:
     title = f"at the scale {plan.params.scale}"
     texts = {
         "overview.md": overview,
-        "overview.html": page.from_markdown(overview),
+        "overview.html": webpage.from_markdown(overview),
         "runs.csv": runs.to_csv(index=False, lineterminator="\n"),
-        "runs.html": page.from_table(f"Every run {title}", runs),
+        "runs.html": webpage.from_table(f"Every run {title}", runs),
         "params.yaml": resolved,
-        "params.html": page.from_text(f"params.yaml {title}", resolved),
+        "params.html": webpage.from_text(f"params.yaml {title}", resolved),
     }
     for name, text in texts.items():
         write_text(plan.figures / name, text)
@@ -105,7 +105,7 @@ def _divergence(run) -> str:
 
 
 def _not_rendered(plan: Plan) -> list[str]:
-    return [name for name in plan.params.outputs if not (plan.figures / f"{name}.csv").is_file()]
+    return [name for name in (*plan.params.outputs, "claims") if not (plan.figures / f"{name}.csv").is_file()]
 
 
 def _settings(plan: Plan, runs: pd.DataFrame) -> str:

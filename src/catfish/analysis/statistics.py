@@ -55,6 +55,28 @@ def max_fisher_trace(run: LoadedRun) -> float:
     return float(run.history["fisher_trace"].iloc[1:].max())
 
 
+def early_fisher_trace(run: LoadedRun, threshold: float) -> float:
+    """Tr(F_i), the early-phase Tr(F): that of the first epoch whose training loss is at most `threshold` (section 3).
+
+    Of the epochs where both were measured, without the initialisation; NaN if none of them has so small a loss.
+    """
+    trained = run.history.iloc[1:]
+    crossed = trained.loc[(trained["train_loss"] <= threshold) & trained["fisher_trace"].notna(), "fisher_trace"]
+    return float(crossed.iloc[0]) if len(crossed) else math.nan
+
+
+def reported_hessian_trace(run: LoadedRun, report: str) -> float:
+    """Tr(H) at the epoch that counts (see `report_row`), or at the measured epoch nearest to it; the earlier of two.
+
+    Without the initialisation; NaN if Tr(H) was never measured after it.
+    """
+    measured = run.history["hessian_trace"].iloc[1:].dropna()
+    if measured.empty:
+        return math.nan
+    distance = np.abs(measured.index - report_row(run, report).name)
+    return float(measured.iloc[distance.argmin()])
+
+
 def curvature_seconds(run: LoadedRun) -> float:
     """Seconds of the per-epoch measurements of Tr(F), Tr(F^B) and gradient norms: the median over the epochs."""
     return float(run.timing["curvature_seconds"].iloc[1:].median())

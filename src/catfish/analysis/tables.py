@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from catfish.analysis import labels, layout, page, published
+from catfish.analysis import labels, layout, published, webpage
 from catfish.analysis.collect import Case, load
 from catfish.analysis.quantities import TABLES, Quantity
 from catfish.analysis.statistics import summarise
@@ -30,7 +30,7 @@ def render(plan: Plan, name: str, folder: Path | None = None) -> list[Path]:
         "csv": frame.to_csv(index=False, lineterminator="\n"),
         "md": markdown,
         "tex": layout.latex(plan.params, name, frame),
-        "html": page.from_markdown(markdown),
+        "html": webpage.from_markdown(markdown),
     }
     for suffix, text in texts.items():
         write_text(folder / f"{name}.{suffix}", text)
