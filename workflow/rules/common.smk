@@ -74,6 +74,11 @@ def reported(path, name, category, title):
     )
 
 
+def digest(text):
+    """What stands for a long text among a rule's params, which the report shows: a change of it is a reason to run."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def metrics_files():
     """What `dvc metrics show` and `dvc plots show` read."""
     return [f"{plan.results}/metrics.json", f"{plan.results}/curves.csv"]

@@ -28,7 +28,7 @@ for output in plan.params.outputs:
         params:
             options=OPTIONS,
             name=output,
-            shown=plan.output_text(output),
+            shown=digest(plan.output_text(output)),
         shell:
             "python -m catfish render {params.options} {params.name} > {log} 2>&1"
 
@@ -47,7 +47,7 @@ rule claims:
         "../../environment.yml"
     params:
         options=OPTIONS,
-        shown=[plan.output_text(output) for output in plan.params.outputs],
+        shown=[digest(plan.output_text(output)) for output in plan.params.outputs],
     shell:
         "python -m catfish render {params.options} claims > {log} 2>&1"
 

@@ -20,6 +20,6 @@ rule overview:
         "../../environment.yml"
     params:
         options=OPTIONS,
-        plan=hashlib.sha256(canonical(asdict(plan.params)).encode()).hexdigest(),
+        plan=digest(canonical(asdict(plan.params))),
     shell:
         "python -m catfish overview {params.options} > {log} 2>&1"
