@@ -74,7 +74,7 @@ def test_the_overview_counts_and_lists(made):
     assert f"- `{made.best.id}`, seed 1: " in failed and "seed 0" not in failed
     assert diverged.strip() == f"- `{made.grid[1].id}`, seed 0: diverged at step 7 (learning rate 0.1)"
     row = next(line for line in text.splitlines() if line.startswith(f"| {SETTING} "))
-    assert [cell.strip() for cell in row.split("|")[4:-1]] == ["3", "4", "2", "1", "1", "40 s", "23 s"]
+    assert [cell.strip() for cell in row.split("|")[3:-1]] == ["3", "4", "2", "1", "1", "40 s", "23 s"]
     assert f"- {SETTING}/eta_star = 0.01, the smallest value tried" in text
     assert "- figure1" in text.partition("## Not rendered")[2]
     assert "Warning" not in text

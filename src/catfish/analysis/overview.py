@@ -109,14 +109,13 @@ def _not_rendered(plan: Plan) -> list[str]:
 
 
 def _settings(plan: Plan, runs: pd.DataFrame) -> str:
-    """One row a setting: its data and network, its runs, their outcomes and their time."""
+    """One row a setting: its data, its runs, their outcomes and their time."""
     rows = []
     for name, part in runs.groupby("setting", sort=False):
         spec = plan.params.settings[name]
         counts = part["outcome"].str.partition(" ")[0].value_counts()
         rows.append({
             "setting": name,
-            "model": spec.model,
             "data": spec.dataset,
             "epochs": spec.epochs,
             "runs": len(part),

@@ -17,7 +17,7 @@ h2 {{ font-size: 1.15rem; margin-top: 2rem; }}
 p, li {{ max-width: 60rem; }}
 table {{ border-collapse: collapse; border-top: 2px solid #222; border-bottom: 2px solid #222; }}
 th, td {{ padding: 0.2rem 0.7rem; text-align: left; vertical-align: top; font-variant-numeric: tabular-nums; }}
-th {{ border-bottom: 1px solid #222; background: #fff; position: sticky; top: 0; }}
+th {{ border-bottom: 1px solid #222; vertical-align: bottom; background: #fff; position: sticky; top: 0; }}
 td[style*=right], .dataframe td {{ white-space: nowrap; }}
 tr:hover td {{ background: #f2f5f8; }}
 code, pre {{ font: 13px/1.45 Menlo, Consolas, monospace; }}
