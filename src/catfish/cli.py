@@ -1,15 +1,19 @@
 """The command line: every rule of the workflow is one of these commands, and each can be used by hand."""
 
 import argparse
+import errno
 import sys
+from collections import Counter
 from pathlib import Path
 
 from catfish import __version__
 from catfish.config import load
-from catfish.errors import UserError
+from catfish.errors import Interrupted, UserError
 from catfish.plan import Plan
 
+TRY_AGAIN = 75  # the exit status for "a temporary failure" (sysexits.h)
 EPILOG = """examples:
+  catfish verify --scale laptop                    is every run there, unharmed, and what params.yaml asks for?
   catfish plan --scale laptop                      what a scale consists of
   catfish describe vgg11_c100 --scale paper        a setting's model, schedule, runs and compute
   catfish prepare cifar10                          download, check and convert a data set
@@ -25,13 +29,27 @@ the right order: snakemake --cores all figures"""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command; a user's error is printed as one line and exits with status 2."""
+    """Run one command.
+
+    A user's error, or a disk without space, is printed as one line and exits with status 2; a run that was asked to
+    end and has saved its state with TRY_AGAIN.
+    """
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
     except UserError as error:
-        print(f"catfish: {error}", file=sys.stderr)
-        sys.exit(2)
+        _exit(str(error), 2)
+    except Interrupted as error:
+        _exit(str(error), TRY_AGAIN)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        _exit(f"{error.filename or 'disk'}: {error.strerror}; free some space, then the same command goes on", 2)
+
+
+def _exit(message: str, status: int) -> None:
+    print(f"catfish: {message}", file=sys.stderr)
+    sys.exit(status)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -99,6 +117,8 @@ def _parser() -> argparse.ArgumentParser:
 
     describe = _command(commands, "describe", _describe, "show a setting's model, schedule, runs and cost", planned)
     describe.add_argument("setting", help="a name in the params file's `settings`")
+
+    _command(commands, "verify", _verify, "check every result file against its checksum and the plan", planned)
 
     _command(commands, "plan", _plan, "list what a scale trains, selects and renders", planned)
     return parser
@@ -206,6 +226,20 @@ def _describe(options: argparse.Namespace) -> None:
     if options.setting not in plan.params.settings:
         raise UserError(f"no setting {options.setting!r}; there are: {', '.join(plan.params.settings)}")
     print(describe(plan, options.setting), end="")
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from catfish.analysis.verify import verify
+
+    plan = _loaded(options)
+    findings = list(verify(plan))
+    for finding in findings:
+        print(f"{finding.kind}: {finding.text}")
+    counts = Counter(finding.kind for finding in findings)
+    summary = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "everything there and unharmed"
+    print(f"{plan.results}: {sum(plan.jobs.values())} runs planned; {summary}")
+    if findings:
+        sys.exit(1)
 
 
 def _plan(options: argparse.Namespace) -> None:

@@ -187,5 +187,5 @@ def inflate(stream: bytes) -> bytes:
 
 
 def test_an_unknown_figure_is_an_error(plan):
-    with pytest.raises(ConfigError, match=r"outputs.figure99: no such figure; there are: figure1, figure3"):
+    with pytest.raises(ConfigError, match=r"outputs.figure99: no such figure; there are: figure1, figure2, figure3"):
         figures.render(plan(), "figure99")

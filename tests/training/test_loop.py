@@ -6,7 +6,9 @@ import torch
 
 from catfish.records import COLUMNS, STEP_COLUMNS
 from catfish.training import loop
-from catfish.training.loop import first_not_finite, initial_state, learning_rate, train_run
+from catfish.training.checkpoint import Keeper
+from catfish.training.loop import first_not_finite, learning_rate, train_run
+from catfish.training.state import initial_state
 
 REGULARISERS = [
     {},
@@ -37,7 +39,7 @@ def weights(monkeypatch):
 
 def train(run, data, folder):
     folder.mkdir(parents=True, exist_ok=True)
-    outcome, _ = train_run(run, data, folder, "fingerprint", say=silent)
+    outcome, _ = train_run(run, data, folder, Keeper(folder, "fingerprint"), say=silent)
     return outcome, pd.read_csv(folder / "history.csv")
 
 

@@ -73,7 +73,7 @@ def test_missing_data_and_selections_are_named(project, plan):
     with pytest.raises(RecordError, match=r"select/simplecnn_c10/eta_star\.json: missing"):
         train_job(plan, plan.configuration("simplecnn_c10", "baseline"))
     plan.split_path(plan.split("simplecnn_c10")).unlink()
-    with pytest.raises(RecordError, match=r"split_n96_v40_noise0_seed0\.npz: missing; run `catfish split"):
+    with pytest.raises(RecordError, match=r"split_n96_v40_noise0_seed0\.npz: missing; let Snakemake"):
         train_job(plan, GRID)
 
 
@@ -127,7 +127,7 @@ def test_kill_at_any_moment_then_rerun_gives_the_uninterrupted_history(project, 
         assert not (folder / "run.json").exists()
     assert kills == 3
     final = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    assert "goes on after epoch" in final.stdout
+    assert "goes on after step" in final.stdout
     assert contents(folder, ("history.csv", "steps.csv")) == expected
     assert sorted(file.name for file in folder.iterdir()) == sorted(names)
 

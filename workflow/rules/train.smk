@@ -37,6 +37,7 @@ for seeds, files in sorted(
         conda:
             "../../environment.yml"
         threads: 1
+        retries: 1  # a run that was asked to end has saved its state, and goes on
         resources:
             gpu=config.get("gpu_per_job", 0),
         params:

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from catfish.errors import RecordError
-from catfish.plan import STEPS_FILE, Configuration, Plan, canonical
-from catfish.records import COLUMNS, STEP_COLUMNS, TIMING_COLUMNS, read_json
+from catfish.plan import RUN_FILES, STEPS_FILE, Configuration, Plan, canonical
+from catfish.records import COLUMNS, STEP_COLUMNS, TIMING_COLUMNS, altered, read_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +106,7 @@ def _same(run: LoadedRun, expected: dict[str, Any], what: str, ignore: list[str]
 def load_run(folder: Path) -> LoadedRun:
     """The run in `folder`.
 
-    Raises RecordError, which names the file and the cure, if a file is missing, truncated, or not a run's.
+    Raises RecordError, which names the file and the cure, if a file is missing, truncated, altered, or not a run's.
     """
     record = _record(folder / "run.json")
     epochs = record["run"]["epochs"] if record["outcome"]["status"] == "completed" else None
@@ -114,6 +114,11 @@ def load_run(folder: Path) -> LoadedRun:
     timing = _read_table(folder / "timing.csv", TIMING_COLUMNS, first=0, last=epochs)
     measures = record["run"]["measure"]["fisher_steps"] > 0
     steps = _read_table(folder / STEPS_FILE, STEP_COLUMNS, first=1) if measures else None
+    for name in altered(folder, record, (*RUN_FILES, STEPS_FILE) if measures else RUN_FILES):
+        raise RecordError(
+            f"{folder / name}: missing, or altered since the run ended (another sha256 than in run.json); "
+            "delete the run's folder and train again"
+        )
     return LoadedRun(folder, record, history, timing, steps)
 
 

@@ -7,17 +7,35 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from catfish.analysis.figures import explosion, memorisation, penalised, style
+from catfish.analysis.figures import (
+    continuation,
+    correlation,
+    early,
+    explosion,
+    hessian,
+    memorisation,
+    onset,
+    penalised,
+    style,
+)
 from catfish.errors import ConfigError
 from catfish.plan import Plan
 from catfish.records import write_text
 
 FIGURES: dict[str, Callable[[Plan, str], tuple[Figure, pd.DataFrame]]] = {
     "figure1": explosion.draw,
+    "figure2": early.draw,
     "figure3": penalised.draw,
+    "figure4": onset.draw,
     "figure5": memorisation.draw,
+    "figure6": continuation.draw,
+    "figure7": early.draw,
     "figure8": penalised.draw,
     "figure9": memorisation.draw,
+    "figure10": continuation.draw,
+    "figure11": hessian.draw,
+    "figure12": correlation.draw_learning_rates,
+    "figure18": correlation.draw_hessian,
 }
 
 

@@ -1,5 +1,6 @@
 """One look for all figures: sizes, fonts, colours, and the files they are written to."""
 
+import math
 from contextlib import AbstractContextManager
 from io import BytesIO
 
@@ -68,9 +69,25 @@ def rows(titles: list[str], height: float) -> tuple[Figure, list[FigureBase]]:
     """A page-wide figure with one titled strip of `height` inches below the other."""
     figure = Figure(figsize=(PAGE, height * len(titles)), layout="constrained")
     strips = list(figure.subfigures(len(titles), 1, squeeze=False)[:, 0])
+    return figure, _titled(strips, titles)
+
+
+def beside(titles: list[str], height: float, columns: int) -> tuple[Figure, list[FigureBase]]:
+    """A figure with titled strips of `height` inches beside each other, at most `columns` in a row.
+
+    It is as wide as a page, or as a column of text if there is a single strip.
+    """
+    columns = min(columns, len(titles))
+    lines = math.ceil(len(titles) / columns)
+    figure = Figure(figsize=(PAGE if columns > 1 else PAGE / 2, height * lines), layout="constrained")
+    return figure, _titled(list(figure.subfigures(lines, columns, squeeze=False).flat), titles)
+
+
+def _titled(strips: list[FigureBase], titles: list[str]) -> list[FigureBase]:
+    """The first of the strips, as many as there are titles."""
     for strip, title in zip(strips, titles):
         strip.suptitle(title, x=0.01, ha="left", fontsize=8, fontweight="bold")
-    return figure, strips
+    return strips[: len(titles)]
 
 
 def finish(axes, data: pd.DataFrame, label: str, epochs: int) -> None:
@@ -82,17 +99,36 @@ def finish(axes, data: pd.DataFrame, label: str, epochs: int) -> None:
     axes.set_ylabel(label)
     axes.set_xlim(-0.03 * epochs, 1.03 * epochs)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
-    positive = data.loc[data["y"] > 0, "y"]
-    if not label.endswith("(%)") and len(positive) and positive.max() > 100 * positive.min():
+    if not label.endswith("(%)") and spans(data["y"]):
         axes.set_yscale("log")
-    elif len(positive):
+    elif (data["y"] > 0).any():
         axes.set_ylim(0, 1.05 * data["y_high"].max())
     if not (data["outcome"] == "completed").any():
-        axes.text(0.97, 0.93, "every run diverged", transform=axes.transAxes, ha="right", va="top", color=_OTHER)
+        note(axes, "every run diverged")
 
 
-def legend(strip: FigureBase, keys: list[Line2D], cases: list[Case], window: int = 1) -> None:
-    """The keys below the panels, and what line and band are: runs, spread, and smoothing over `window` epochs."""
+def note(axes, text: str) -> None:
+    """Why a panel does not show what one would expect there."""
+    axes.text(0.97, 0.93, text, transform=axes.transAxes, ha="right", va="top", color=_OTHER)
+
+
+def empty(axes, text: str) -> None:
+    """A panel without anything to draw: the reason, and no numbers on its axes."""
+    note(axes, text)
+    axes.set(xticks=[], yticks=[])
+
+
+def spans(values: pd.Series) -> bool:
+    """Whether the positive values reach over two decades, so that they need a logarithmic axis."""
+    positive = values[values > 0]
+    return len(positive) > 0 and positive.max() > 100 * positive.min()
+
+
+def legend(strip: FigureBase, keys: list[Line2D], cases: list[Case], window: int = 1, remark: str = "") -> None:
+    """The keys below the panels, and what line and band are: runs, spread, and smoothing over `window` epochs.
+
+    `remark` stands in a line of its own.
+    """
     counts = sorted({len(case.completed) for case in cases if case.completed})
     if counts[-1:] == [1] or not counts:
         text = "single runs"
@@ -100,11 +136,18 @@ def legend(strip: FigureBase, keys: list[Line2D], cases: list[Case], window: int
         text = f"mean and range of {' or '.join(map(str, counts))} runs"
     if window > 1:
         text += f"; moving average over {window} epochs"
+    if remark:
+        text += f"\n{remark}"
     if any(case.diverged for case in cases):
         keys = [*keys, key("diverged", linestyle="", marker="x")]
+    below(strip, keys, text)
+
+
+def below(strip: FigureBase, keys: list[Line2D], title: str) -> None:
+    """A legend below the panels, in as many columns as there is room for."""
     renderer = FigureCanvasAgg(strip.figure).get_renderer()
     for columns in range(len(keys), 0, -1):
-        drawn = strip.legend(handles=keys, loc="outside lower center", ncols=columns, title=text, title_fontsize=7)
+        drawn = strip.legend(handles=keys, loc="outside lower center", ncols=columns, title=title, title_fontsize=7)
         if drawn.get_window_extent(renderer).width < strip.bbox.width or columns == 1:
             break
         drawn.remove()
