@@ -14,7 +14,19 @@ from catfish.datasets import load_prepared, load_split
 from catfish.plan import Plan
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["prepare", "split", "train", "select", "render", "metrics", "compare", "describe", "plan"]
+COMMANDS = [
+    "prepare",
+    "split",
+    "train",
+    "select",
+    "render",
+    "metrics",
+    "compare",
+    "overview",
+    "describe",
+    "verify",
+    "plan",
+]
 
 
 @pytest.fixture

@@ -61,6 +61,11 @@ class Project:
             "fingerprint": "0",
             "run": run,
             "outcome": {"status": "completed"} if diverged is None else {"status": "diverged", "step": diverged},
+            "wall_seconds": 10 * seconds,
+            "versions": {"python": "3.12.1", "torch": "2.14.0"},
+            "commit": "c0ffee",
+            "hardware": "Abacus x2",
+            "threads": 1,
         }
         write_record(folder, record, [path.name for path in folder.glob("*.csv")])
 

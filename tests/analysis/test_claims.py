@@ -394,7 +394,7 @@ def test_the_papers_own_numbers_reproduce_its_claims(tables):
 def test_without_outputs_nothing_was_run(project):
     made = project({})
     paths = claims.render(made.plan)
-    assert [path.as_posix() for path in paths] == [f"figures/demo/claims.{end}" for end in ("csv", "md", "tex")]
+    assert [path.as_posix() for path in paths] == [f"figures/demo/claims.{end}" for end in ("csv", "md", "tex", "html")]
     rows = pd.read_csv(paths[0])
     assert rows["claim"].drop_duplicates().tolist() == list(range(1, 12)) and set(rows["verdict"]) == {"not run"}
 

@@ -4,7 +4,7 @@
 
 rule runs:
     input:
-        [path for configuration in plan.jobs for path in plan.job_files(configuration)],
+        run_files(),
         [plan.selection_path(selection) for selection in plan.selections.values()],
 
 

@@ -3,12 +3,12 @@
 import os
 import platform
 import shutil
-import subprocess
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from catfish import __version__
+from catfish.checkout import commit
 from catfish.errors import Interrupted, RecordError, ResultError
 from catfish.plan import WEIGHTS_FILE, Configuration, Plan, Run
 from catfish.records import altered, data_checksum, finished, read_json, write_record
@@ -148,7 +148,7 @@ def provenance(device) -> dict:
         except PackageNotFoundError:
             continue
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    return {"versions": versions, "commit": _commit(), "hardware": hardware, "threads": torch.get_num_threads()}
+    return {"versions": versions, "commit": commit(), "hardware": hardware, "threads": torch.get_num_threads()}
 
 
 def _processor() -> str:
@@ -158,12 +158,3 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return f"{names[0]} x{len(names)}" if names else platform.machine()
-
-
-def _commit() -> str | None:
-    """The project's commit, with a mark if files differ from it; None outside a checkout."""
-    try:
-        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

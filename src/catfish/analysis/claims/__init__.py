@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from catfish.analysis import webpage
 from catfish.analysis.claims import curvature, learning_rate, noise, page, penalties
 from catfish.analysis.claims.evidence import Evidence
 from catfish.analysis.claims.verdicts import Claim
@@ -26,7 +27,7 @@ CLAIMS = (
 
 
 def render(plan: Plan, name: str = NAME, folder: Path | None = None) -> list[Path]:
-    """Write claims.csv (tidy), claims.md and claims.tex into `folder` (default: the plan's figures).
+    """Write claims.csv (tidy), claims.md, .tex and .html into `folder` (default: the plan's figures).
 
     Judges by the runs of those outputs that the params file has; raises RecordError if one of them cannot be read.
     """
@@ -34,10 +35,12 @@ def render(plan: Plan, name: str = NAME, folder: Path | None = None) -> list[Pat
         raise ConfigError(f"no output {name!r}; the claims are rendered as {NAME!r}")
     folder = plan.figures if folder is None else folder
     judged = collect(plan)
+    markdown = page.markdown(plan.params, judged)
     texts = {
         "csv": page.table(judged).to_csv(index=False, lineterminator="\n"),
-        "md": page.markdown(plan.params, judged),
+        "md": markdown,
         "tex": page.latex(plan.params, judged),
+        "html": webpage.from_markdown(markdown),
     }
     for suffix, text in texts.items():
         write_text(folder / f"{name}.{suffix}", text)
