@@ -34,10 +34,10 @@ for seeds, files in sorted(
                 for configuration, number in plan.jobs.items()
                 if (number, plan.run_files(configuration)) == (seeds, files)
             ),
+        retries: 1  # a run that was asked to end has saved its state, and goes on
         conda:
             "../../environment.yml"
         threads: 1
-        retries: 1  # a run that was asked to end has saved its state, and goes on
         resources:
             gpu=config.get("gpu_per_job", 0),
         params:
