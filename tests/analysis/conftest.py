@@ -8,7 +8,7 @@ import pytest
 from catfish import config
 from catfish.config import Output, Params
 from catfish.plan import STEPS_FILE, Configuration, Plan
-from catfish.records import COLUMNS, STEP_COLUMNS, TIMING_COLUMNS, Table, write_json, write_record
+from catfish.records import COLUMNS, STEP_COLUMNS, TIMING_COLUMNS, Table, read_json, write_json, write_record
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 EPOCHS = 3
@@ -72,6 +72,18 @@ class Project:
     def select(self, setting: str, quantity: str, best: float, edge: str | None = None) -> None:
         selection = self.plan.selection(setting, quantity)
         write_json(self.plan.selection_path(selection), {"best": best, "edge": edge})
+
+
+def write_table(path: Path, text: str) -> None:
+    """Replace one of a run's tables as if the run had ended with it."""
+    path.write_text(text)
+    record = read_json(path.with_name("run.json"))
+    write_record(path.parent, record, record["files"])
+
+
+@pytest.fixture
+def rewritten():
+    return write_table
 
 
 @pytest.fixture

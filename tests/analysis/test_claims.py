@@ -16,7 +16,8 @@ from catfish.analysis.claims.evidence import Evidence
 from catfish.analysis.claims.verdicts import Verdict
 from catfish.config import Output
 from catfish.errors import ConfigError
-from catfish.records import STEP_COLUMNS, Table
+from catfish.plan import RUN_FILES, STEPS_FILE
+from catfish.records import STEP_COLUMNS, Table, read_json, write_record
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 JITTER = (-1.0, 0.2, 0.8)  # of three seeds; the mean is 0
@@ -54,9 +55,11 @@ def write_steps(made, largest):
     for configuration in shown(made):
         for seed in made.plan.seeds(configuration):
             if made.plan.params.settings[configuration.setting].measure.fisher_steps:
-                steps = Table(made.plan.run_folder(configuration, seed) / "steps.csv", STEP_COLUMNS)
+                folder = made.plan.run_folder(configuration, seed)
+                steps = Table(folder / "steps.csv", STEP_COLUMNS)
                 for step, trace in enumerate((1.0, largest(configuration, seed), 2.0), start=1):
                     steps.append({"step": step, "fisher_trace": trace, "minibatch_accuracy": 0.5})
+                write_record(folder, read_json(folder / "run.json"), RUN_FILES + (STEPS_FILE,))
 
 
 def accuracies(means):
@@ -86,7 +89,7 @@ def early_trace(project, effect):
             "figure2": Output(rates, ("eta_star",), sweep="learning_rates"),
             "figure7": Output(sizes, ("eta_star",), sweep="learning_rates"),
         },
-        **{name: {"tuning_seeds": 3} for name in (*sizes, *rates)},
+        **{name: {"tuning_seeds": 3, "early_loss": 1.5} for name in (*sizes, *rates)},
     )
     grids = {name: made.plan.params.settings[name] for name in (*sizes, *rates)}
 

@@ -106,11 +106,11 @@ def test_diverged_runs_are_drawn_to_their_end_and_marked(plan):
     assert any("(1 of 2 diverged)" in text for text in legend_texts(figure))
 
 
-def test_axes_follow_completed_runs_and_keep_crosses_in_sight(plan):
+def test_axes_follow_completed_runs_and_keep_crosses_in_sight(plan, rewritten):
     made = plan(diverging=("baseline",))
     (_, baseline) = made.shown("figure1")
     path = made.run_folder(baseline, 1) / "history.csv"
-    path.write_text(path.read_text().replace("20.0,", "1e+30,"))  # Tr(F) after the first epoch
+    rewritten(path, path.read_text().replace("20.0,", "1e+30,"))  # Tr(F) after the first epoch
     figure, data = draw(made, "figure1")
     assert data["y_high"].max() == 1e30
     assert [ax.get_yscale() for ax in figure.axes] == ["linear"] * 3
@@ -119,11 +119,11 @@ def test_axes_follow_completed_runs_and_keep_crosses_in_sight(plan):
     assert cross.get_ydata().tolist() == [pytest.approx(1.05 * 40)] and not cross.get_clip_on()
 
 
-def test_values_that_overflowed_are_left_out(plan):
+def test_values_that_overflowed_are_left_out(plan, rewritten):
     made = plan(diverging=("baseline",))
     (_, baseline) = made.shown("figure1")
     path = made.run_folder(baseline, 1) / "history.csv"
-    path.write_text(path.read_text().replace("20.0,", "inf,"))
+    rewritten(path, path.read_text().replace("20.0,", "inf,"))
     _, data = draw(made, "figure1")
     ended = data[(data["outcome"] != "completed") & (data["panel"] == "fisher_trace")]
     assert ended["x"].tolist() == [0]
@@ -163,12 +163,12 @@ def test_a_long_legend_is_broken_to_fit_the_page():
     assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and len(strip.legends) == 1
 
 
-def test_wide_traces_get_a_logarithmic_axis(plan):
+def test_wide_traces_get_a_logarithmic_axis(plan, rewritten):
     made = plan()
     (configuration, _) = made.shown("figure1")
     for seed in (0, 1):
         path = made.run_folder(configuration, seed) / "history.csv"
-        path.write_text(path.read_text().replace("40.0", "4000.0").replace("20.0", "2000.0"))
+        rewritten(path, path.read_text().replace("40.0", "4000.0").replace("20.0", "2000.0"))
     figure, _ = draw(made, "figure1")
     assert [ax.get_yscale() for ax in figure.axes] == ["linear", "log", "linear"]
 
