@@ -59,7 +59,7 @@ def write_steps(made, largest):
                 steps = Table(folder / "steps.csv", STEP_COLUMNS)
                 for step, trace in enumerate((1.0, largest(configuration, seed), 2.0), start=1):
                     steps.append({"step": step, "fisher_trace": trace, "minibatch_accuracy": 0.5})
-                write_record(folder, read_json(folder / "run.json"), RUN_FILES + (STEPS_FILE,))
+                write_record(folder, read_json(folder / "run.json"), (*RUN_FILES, STEPS_FILE))
 
 
 def accuracies(means):
