@@ -160,7 +160,7 @@ def test_the_checker_allows_what_is_allowed(tree, file, text):
     [
         "catfish.config, catfish.plan, catfish.records, catfish.typed, catfish.errors, catfish.files",
         "catfish.analysis.collect, catfish.analysis.select, catfish.analysis.metrics",
-        "catfish.analysis.tables, catfish.analysis.figures",
+        "catfish.analysis.tables, catfish.analysis.figures, catfish.analysis.compare_layout",
         "catfish.datasets",
         "catfish.training.train",
         "catfish.cli",

@@ -23,6 +23,7 @@ EPILOG = """examples:
   catfish render table1 figure5                    tables and figures beside the published numbers
   catfish render claims                            a verdict on each of the paper's claims
   catfish overview                                 what ran, what failed, how long it took, and what made it
+  catfish compare results/demo results/laptop      two scales, commits or people's results, side by side
 
 All paths are below the current folder: data/, results/<scale>/, figures/<scale>/. Snakemake calls these commands in
 the right order: snakemake --cores all figures"""
@@ -114,6 +115,12 @@ def _parser() -> argparse.ArgumentParser:
     _command(
         commands, "overview", _overview, "list every run with its outcome, time and origin, and the params", planned
     )
+
+    compare = _command(commands, "compare", _compare, "show two result folders side by side, with standard errors")
+    compare.add_argument("a", type=Path, metavar="A", help="the results of one scale, such as results/demo")
+    compare.add_argument("b", type=Path, metavar="B", help="those of another scale, commit or person")
+    compare.add_argument("--only", default="*", metavar="PATTERN", help="configurations, such as 'vgg11_c100/fp/*'")
+    compare.add_argument("--csv", type=Path, metavar="FILE", help="write the table there too, a row per number")
 
     describe = _command(commands, "describe", _describe, "show a setting's model, schedule, runs and cost", planned)
     describe.add_argument("setting", help="a name in the params file's `settings`")
@@ -217,6 +224,18 @@ def _overview(options: argparse.Namespace) -> None:
 
     for path in overview.write(_loaded(options)):
         print(path)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from catfish.analysis import compare, compare_layout
+    from catfish.analysis.result_folder import read_folder
+    from catfish.records import write_text
+
+    a, b = (read_folder(path, options.only) for path in (options.a, options.b))
+    frame = compare.compare(a, b)
+    if options.csv:
+        write_text(options.csv, frame.to_csv(index=False, lineterminator="\n"))
+    print(compare_layout.text(a, b, frame), end="")
 
 
 def _describe(options: argparse.Namespace) -> None:

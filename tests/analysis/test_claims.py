@@ -50,13 +50,12 @@ def write(made, columns, diverged=()):
 
 
 def write_steps(made, largest):
-    """steps.csv of every run, with the maximum of Tr(F) that largest(configuration, seed) gives."""
+    """steps.csv of every run: Tr(F) rises to what largest(configuration, seed) gives, and ends the same everywhere."""
     for configuration in shown(made):
         for seed in made.plan.seeds(configuration):
             if made.plan.params.settings[configuration.setting].measure.fisher_steps:
                 steps = Table(made.plan.run_folder(configuration, seed) / "steps.csv", STEP_COLUMNS)
-                for step, share in enumerate((0.1, 1.0, 0.3), start=1):
-                    trace = share * largest(configuration, seed)
+                for step, trace in enumerate((1.0, largest(configuration, seed), 2.0), start=1):
                     steps.append({"step": step, "fisher_trace": trace, "minibatch_accuracy": 0.5})
 
 
@@ -313,6 +312,7 @@ def test_one_seed_and_diverged_seeds_are_inconclusive(gap):
     assert single.reason == "Baseline: 1 run, 2 needed; η*: 1 run, 2 needed"
     diverged = gap(3, diverged=[("eta_star", 1)])
     assert diverged.verdict == Verdict.INCONCLUSIVE and diverged.reason == "η*: 1 of 3 runs diverged"
+    assert math.isnan(diverged.estimate.value)  # and not that of the two others
 
 
 def test_a_loss_that_is_never_reached_leaves_early_traces_open(project):
@@ -437,6 +437,7 @@ def test_the_page_has_a_summary_and_every_claim(rendered):
     assert "**contradicted**" in summary[2] and "3 reproduced, 1 contradicted, 1 not run" in summary[2]
     assert "**reproduced**" in summary[3] and "4 reproduced" in summary[3] and "not run" in summary[6]
     assert len(re.findall(r"^## \d+\. ", page, re.MULTILINE)) == 11
+    assert r"*FP beats η\**: contradicted" in page  # the star is no mark-up
     assert re.search(r"\| VGG11/C100 \(digits\) +\| −5 \[−\d\.\d+, −\d\.\d+\] +\| 6 +\| 4\.01 +\| contradicted", page)
 
 
@@ -458,3 +459,8 @@ def test_the_command_line_renders_claims(project, monkeypatch, capsys):
     monkeypatch.setattr(cli, "_loaded", lambda options: project({}).plan)
     cli.main(["render", "claims"])
     assert capsys.readouterr().out.splitlines()[1] == "figures/demo/claims.md"
+
+
+def test_the_chosen_coefficient_is_not_counted_twice(project):
+    claim, plan = memorisation(project, 1)
+    assert [part.estimate.n for part in parts(claim(Evidence(plan)))] == [6] * 4

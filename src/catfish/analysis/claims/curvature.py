@@ -4,7 +4,7 @@ import math
 
 from catfish.analysis import labels, statistics
 from catfish.analysis.claims.evidence import Evidence, Quantity
-from catfish.analysis.claims.intervals import MEAN, RANK_CORRELATION, RATIO
+from catfish.analysis.claims.intervals import MEAN_CORRELATION, RANK_CORRELATION, RATIO
 from catfish.analysis.claims.verdicts import Claim, Part, Region, Statement, judge
 from catfish.analysis.collect import Case, LoadedRun
 from catfish.plan import ETA_STAR
@@ -83,5 +83,5 @@ def _along_runs(evidence: Evidence, output: str, columns: tuple[str, str], regio
         cases = evidence.swept(output, setting, ETA_STAR) or evidence.chosen(output, setting, ETA_STAR)
         sample = evidence.sample("all runs", cases, quantity)
         label = labels.setting(evidence.params, setting)
-        parts.append(judge(label, MEAN, [sample], region, note=evidence.note(setting)))
+        parts.append(judge(label, MEAN_CORRELATION, [sample], region, note=evidence.note(setting)))
     return tuple(parts)

@@ -40,7 +40,7 @@ def markdown(params: Params, claims: list[Claim]) -> str:
         columns=["", "Claim", "Verdict", "Parts"],
     )
     sections = [f"# The paper's claims\n\n{_heading(params)}", _grid(summary), *map(_section, claims)]
-    return "\n\n".join(sections) + "\n"
+    return "\n\n".join(sections).replace("η*", r"η\*") + "\n"
 
 
 def latex(params: Params, claims: list[Claim]) -> str:
@@ -61,10 +61,11 @@ def latex(params: Params, claims: list[Claim]) -> str:
 
 
 def _heading(params: Params) -> str:
+    smaller = "" if params.scale == "paper" else ", whose runs are shorter or smaller than the paper's"
     return (
-        f"Scale {params.scale}. A part is reproduced if its {LEVEL:.0%} interval over runs lies where the paper states"
-        " it, contradicted if it lies wholly elsewhere, and inconclusive otherwise; a statement takes the verdict of"
-        " more than half of its parts, and a claim needs all its statements."
+        f"Scale {params.scale}{smaller}. A part is reproduced if its {100 * LEVEL:.0f} % interval over runs lies where"
+        " the paper states it, contradicted if it lies wholly elsewhere, and inconclusive otherwise; a statement takes"
+        " the verdict of more than half of its parts, and a claim needs all its statements."
     )
 
 
