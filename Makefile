@@ -1,4 +1,5 @@
 # make figures   everything at the default scale, demo; SCALE=laptop or SCALE=paper for more
+# make report    the same, and report.html: all of it in one page, with captions, params and provenance
 # make test      the tests            make lint   style, formatting, workflow checks
 # make bench     curvature and training step beside other libraries and loops, in an environment of its own (.venv-bench)
 
@@ -8,10 +9,15 @@ CORES ?= all
 VENV := .venv
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-.PHONY: figures test lint bench clean
+.PHONY: figures report test lint bench clean
 
 figures: $(VENV)/pipeline
 	$(RUN) snakemake --cores $(CORES) --config scale=$(SCALE) -- figures
+
+# The report is made after a failure too: it shows what there is and lists what failed.
+report: $(VENV)/pipeline
+	$(RUN) snakemake --cores $(CORES) --config scale=$(SCALE) -- figures; status=$$?; \
+	$(RUN) snakemake --config scale=$(SCALE) --report report.html -- figures && exit $$status
 
 test: $(VENV)/development
 	$(RUN) python -m pytest

@@ -1,6 +1,9 @@
 # The workflow's targets: `figures` (the default: everything), `runs`, `data`.
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 
 
@@ -9,9 +12,18 @@ rule figures:
     input:
         rendered_files(),
         metrics_files(),
+        f"{plan.figures}/overview.html",
 
 
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/select.smk"
 include: "workflow/rules/render.smk"
+include: "workflow/rules/report.smk"
+
+
+onerror:
+    # The report can be made all the same; its overview lists what failed.
+    shell(
+        f"python -m catfish overview {OPTIONS} > logs/{SCALE}/overview.log 2>&1 || true"
+    )

@@ -14,7 +14,19 @@ from catfish.datasets import load_prepared, load_split
 from catfish.plan import Plan
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["prepare", "split", "train", "select", "render", "metrics", "describe", "plan"]
+COMMANDS = [
+    "prepare",
+    "split",
+    "train",
+    "select",
+    "render",
+    "metrics",
+    "compare",
+    "overview",
+    "describe",
+    "verify",
+    "plan",
+]
 
 
 @pytest.fixture
@@ -46,6 +58,7 @@ def test_help_lists_every_command(capsys):
         ("select", ["SETTING/eta_star", "--scale"]),
         ("render", ["outputs", "--scale"]),
         ("metrics", ["--json", "--curves", "--scale"]),
+        ("compare", ["results/demo", "--only PATTERN", "--csv FILE"]),
         ("describe", ["setting", "--scale"]),
         ("plan", ["--params", "--scale"]),
     ],
@@ -89,6 +102,7 @@ def test_a_wrong_command_line_prints_the_usage(capsys, arguments):
         (["train", "simplecnn_c10/eta_star/lr-0.01"], ["split_n640_v300_noise0_seed0.npz: missing"]),
         (["train", "simplecnn_c10/baseline/lr-small"], ["select/simplecnn_c10/eta_star.json: missing"]),
         (["render", "table9"], ["table9", "table1, table2"]),
+        (["compare", "results/demo", "results/paper"], ["results/demo: no such folder", "one scale"]),
         (["select", "eta_star"], ["no selection 'eta_star'", "catfish plan"]),
         (["select", "simplecnn_c10/eta_star"], ["run.json: missing"]),
     ],
@@ -137,7 +151,7 @@ def test_plan_lists_and_counts(folder, capsys):
     document["outputs"] = {"table1": {"settings": ["simplecnn_c10"], "methods": ["eta_star", "baseline", "fp"]}}
     document["scales"]["paper"] = {
         "setting_defaults": {"seeds": 3, "tuning_seeds": 1},
-        "settings": {"simplecnn_c10": {"learning_rates": [0.1, 1]}},
+        "settings": {"simplecnn_c10": {"learning_rates": [0.1, 1], "coefficients": {"fp": [0.5]}}},
         "methods": {"fp": {"coefficients": [0.5]}},
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(document))

@@ -6,7 +6,7 @@ import pytest
 
 from catfish.errors import RecordError
 from catfish.plan import RUN_FILES
-from catfish.records import Table, finished, read_json, write_json, write_text
+from catfish.records import Table, altered, finished, read_json, write_json, write_record, write_text
 
 COLUMNS = ("epoch", "loss", "accuracy")
 
@@ -181,9 +181,9 @@ def test_a_damaged_json_file(tmp_path, content, message):
 
 @pytest.fixture
 def run(tmp_path):
-    write_json(tmp_path / "run.json", {"fingerprint": "abc"})
     for name in ("history.csv", "timing.csv"):
         (tmp_path / name).touch()
+    write_record(tmp_path, {"fingerprint": "abc"}, RUN_FILES)
     return tmp_path
 
 
@@ -199,6 +199,13 @@ def test_the_run_of_another_fingerprint(run, fingerprint):
 @pytest.mark.parametrize("name", ["run.json", "history.csv", "timing.csv"])
 def test_a_run_that_lacks_a_file(run, name):
     (run / name).unlink()
+    assert not finished(run, "abc", RUN_FILES)
+
+
+@pytest.mark.parametrize("name", ["history.csv", "timing.csv"])
+def test_a_run_of_which_a_file_was_altered(run, name):
+    (run / name).write_text("altered")
+    assert altered(run, read_json(run / "run.json"), RUN_FILES) == [name]
     assert not finished(run, "abc", RUN_FILES)
 
 

@@ -1,15 +1,19 @@
 """The command line: every rule of the workflow is one of these commands, and each can be used by hand."""
 
 import argparse
+import errno
 import sys
+from collections import Counter
 from pathlib import Path
 
 from catfish import __version__
 from catfish.config import load
-from catfish.errors import UserError
+from catfish.errors import Interrupted, UserError
 from catfish.plan import Plan
 
+TRY_AGAIN = 75  # the exit status for "a temporary failure" (sysexits.h)
 EPILOG = """examples:
+  catfish verify --scale laptop                    is every run there, unharmed, and what params.yaml asks for?
   catfish plan --scale laptop                      what a scale consists of
   catfish describe vgg11_c100 --scale paper        a setting's model, schedule, runs and compute
   catfish prepare cifar10                          download, check and convert a data set
@@ -17,19 +21,36 @@ EPILOG = """examples:
   catfish train simplecnn_c10/eta_star/lr-0.0316   train one configuration with all its seeds
   catfish select simplecnn_c10/eta_star            choose the best learning rate of a grid
   catfish render table1 figure5                    tables and figures beside the published numbers
+  catfish render claims                            a verdict on each of the paper's claims
+  catfish compare results/demo results/laptop      two scales, commits or people's results, side by side
+  catfish overview                                 what ran, what failed, how long it took, and what made it
 
 All paths are below the current folder: data/, results/<scale>/, figures/<scale>/. Snakemake calls these commands in
 the right order: snakemake --cores all figures"""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command; a user's error is printed as one line and exits with status 2."""
+    """Run one command.
+
+    A user's error, or a disk without space, is printed as one line and exits with status 2; a run that was asked to
+    end and has saved its state with TRY_AGAIN.
+    """
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
     except UserError as error:
-        print(f"catfish: {error}", file=sys.stderr)
-        sys.exit(2)
+        _exit(str(error), 2)
+    except Interrupted as error:
+        _exit(str(error), TRY_AGAIN)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        _exit(f"{error.filename or 'disk'}: {error.strerror}; free some space, then the same command goes on", 2)
+
+
+def _exit(message: str, status: int) -> None:
+    print(f"catfish: {message}", file=sys.stderr)
+    sys.exit(status)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,14 +106,25 @@ def _parser() -> argparse.ArgumentParser:
     select.add_argument("selection", help="SETTING/eta_star or SETTING/METHOD")
 
     render = _command(commands, "render", _render, "make tables and figures from finished runs", planned)
-    render.add_argument("outputs", nargs="+", help="names of the params file's `outputs`, such as table1 figure5")
+    render.add_argument("outputs", nargs="+", help="`claims`, or names of the params file's `outputs`, such as table1")
 
     metrics = _command(commands, "metrics", _metrics, "summarise the tables' runs for DVC", planned)
     metrics.add_argument("--json", type=Path, required=True, metavar="FILE", help="accuracies and traces by method")
     metrics.add_argument("--curves", type=Path, required=True, metavar="FILE", help="CSV of the curves over epochs")
 
+    compare = _command(commands, "compare", _compare, "show two result folders side by side, with standard errors")
+    compare.add_argument("a", type=Path, metavar="A", help="the results of one scale, such as results/demo")
+    compare.add_argument("b", type=Path, metavar="B", help="those of another scale, commit or person")
+    compare.add_argument("--only", default="*", metavar="PATTERN", help="configurations, such as 'vgg11_c100/fp/*'")
+    compare.add_argument("--csv", type=Path, metavar="FILE", help="write the table there too, a row per number")
+    _command(
+        commands, "overview", _overview, "list every run with its outcome, time and origin, and the params", planned
+    )
+
     describe = _command(commands, "describe", _describe, "show a setting's model, schedule, runs and cost", planned)
     describe.add_argument("setting", help="a name in the params file's `settings`")
+
+    _command(commands, "verify", _verify, "check every result file against its checksum and the plan", planned)
 
     _command(commands, "plan", _plan, "list what a scale trains, selects and renders", planned)
     return parser
@@ -169,7 +201,10 @@ def _render(options: argparse.Namespace) -> None:
 
     plan = _loaded(options)
     for name in options.outputs:
-        module = figures if name.startswith("figure") else tables
+        if name == "claims":
+            from catfish.analysis import claims as module  # here, as scipy takes a second to import
+        else:
+            module = figures if name.startswith("figure") else tables
         for path in module.render(plan, name):
             print(path)
 
@@ -183,6 +218,25 @@ def _metrics(options: argparse.Namespace) -> None:
     write_text(options.curves, curves(plan).to_csv(index=False))
 
 
+def _compare(options: argparse.Namespace) -> None:
+    from catfish.analysis import compare, compare_layout
+    from catfish.analysis.result_folder import read_folder
+    from catfish.records import write_text
+
+    a, b = (read_folder(path, options.only) for path in (options.a, options.b))
+    frame = compare.compare(a, b)
+    if options.csv:
+        write_text(options.csv, frame.to_csv(index=False, lineterminator="\n"))
+    print(compare_layout.text(a, b, frame), end="")
+
+
+def _overview(options: argparse.Namespace) -> None:
+    from catfish.analysis import overview
+
+    for path in overview.write(_loaded(options)):
+        print(path)
+
+
 def _describe(options: argparse.Namespace) -> None:
     from catfish.training.describe import describe
 
@@ -190,6 +244,20 @@ def _describe(options: argparse.Namespace) -> None:
     if options.setting not in plan.params.settings:
         raise UserError(f"no setting {options.setting!r}; there are: {', '.join(plan.params.settings)}")
     print(describe(plan, options.setting), end="")
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from catfish.analysis.verify import verify
+
+    plan = _loaded(options)
+    findings = list(verify(plan))
+    for finding in findings:
+        print(f"{finding.kind}: {finding.text}")
+    counts = Counter(finding.kind for finding in findings)
+    summary = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "everything there and unharmed"
+    print(f"{plan.results}: {sum(plan.jobs.values())} runs planned; {summary}")
+    if findings:
+        sys.exit(1)
 
 
 def _plan(options: argparse.Namespace) -> None:

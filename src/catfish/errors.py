@@ -15,3 +15,7 @@ class RecordError(UserError):
 
 class ResultError(UserError):
     """The results do not allow what was asked of them, such as a best value among runs that all diverged."""
+
+
+class Interrupted(Exception):
+    """The process was asked to end, by SIGTERM or SIGINT, and has saved its state: the same command goes on there."""

@@ -7,12 +7,13 @@ and are cut back to the last checkpoint when a run is resumed.
 
 import csv
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from catfish.errors import RecordError
-from catfish.files import replacing
+from catfish.files import checksum, replacing
 
 COLUMNS = (
     "epoch",  # epochs trained; 0 is the initialisation
@@ -66,6 +67,26 @@ def read_json(path: Path) -> dict:
     return value
 
 
+def data_checksum(manifest: Path, split: Path) -> str:
+    """What identifies the data of a run: the arrays' checksum from their manifest, and the split's own."""
+    if not split.is_file():
+        raise RecordError(f"{split}: missing; let Snakemake make it, or run `catfish split`")
+    return read_json(manifest)["sha256"] + checksum(split, "sha256")
+
+
+def write_record(folder: Path, record: dict[str, Any], names: Iterable[str]) -> None:
+    """Write run.json, the last of a run's files, with the checksums of the others among `names` under `files`."""
+    sums = {name: checksum(folder / name, "sha256") for name in names if name != "run.json"}
+    write_json(folder / "run.json", record | {"files": sums})
+
+
+def altered(folder: Path, record: dict[str, Any], names: Iterable[str]) -> list[str]:
+    """Those of a run's files `names` that are missing, or not the ones that its run.json was written for."""
+    sums = record.get("files", {})
+    others = [name for name in names if name != "run.json"]
+    return [n for n in others if not (folder / n).is_file() or checksum(folder / n, "sha256") != sums.get(n)]
+
+
 class Table:
     """A CSV file that grows by one row at a time and always ends in a whole row.
 
@@ -89,13 +110,16 @@ class Table:
                 )
         self._write([list(columns), *rows])
 
-    def append(self, row: dict[str, Any]) -> None:
-        """Add a row; raises ValueError for a key that is no column."""
-        unknown = set(row) - set(self.columns)
+    def append(self, *rows: dict[str, Any]) -> None:
+        """Add rows, which are on the disk when this returns; raises ValueError for a key that is no column."""
+        unknown = {key for row in rows for key in row} - set(self.columns)
         if unknown:
             raise ValueError(f"{self.path}: no column {', '.join(sorted(unknown))}")
         with open(self.path, "a", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerow([_cell(row.get(column)) for column in self.columns])
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerows([_cell(row.get(column)) for column in self.columns] for row in rows)
+            file.flush()
+            os.fsync(file.fileno())  # a checkpoint relies on them
 
     def _lines(self) -> list[list[str]]:
         """The whole lines; one that a kill cut off has no line end."""
@@ -119,5 +143,4 @@ def finished(folder: Path, fingerprint: str, names: Iterable[str]) -> bool:
         record = read_json(folder / "run.json")
     except RecordError:
         return False
-    complete = all((folder / name).is_file() for name in names)
-    return complete and record.get("fingerprint") == fingerprint
+    return record.get("fingerprint") == fingerprint and not altered(folder, record, names)

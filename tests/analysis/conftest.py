@@ -7,8 +7,8 @@ import pytest
 
 from catfish import config
 from catfish.config import Output, Params
-from catfish.plan import Configuration, Plan
-from catfish.records import COLUMNS, TIMING_COLUMNS, Table, write_json
+from catfish.plan import STEPS_FILE, Configuration, Plan
+from catfish.records import COLUMNS, STEP_COLUMNS, TIMING_COLUMNS, Table, write_json, write_record
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 EPOCHS = 3
@@ -28,9 +28,11 @@ class Project:
         learning_rate: float = 0.01,
         coefficient: float = 0.03,
         seconds: float = 2.0,
+        steps: dict[str, list[float]] | None = None,
         **columns,
     ) -> None:
-        """Write a run. `columns` gives the values of history columns over the epochs from 0; `diverged` the step.
+        """Write a run. `columns` gives the values of history columns over the epochs from 0, `steps` those of
+        steps.csv over the steps from 1; `diverged` the step.
 
         `learning_rate` and `coefficient` are what the plan's symbols, if it has any there, were resolved to.
         """
@@ -38,27 +40,34 @@ class Project:
         run = asdict(self.plan.run(configuration, seed))
         resolved = {"learning_rate": learning_rate, "coefficient": coefficient}
         run |= {key: value for key, value in resolved.items() if isinstance(run[key], str)}
-        write_json(folder / "run.json", {
+        length = len(next(iter(columns.values()))) if columns else run["epochs"] + 1
+        Table(folder / "history.csv", COLUMNS).append(*(
+            {"epoch": epoch, "step": 10 * epoch, **{key: values[epoch] for key, values in columns.items()}}
+            for epoch in range(length)
+        ))  # fmt: skip
+        Table(folder / "timing.csv", TIMING_COLUMNS).append(*(
+            {"epoch": epoch, "train_seconds": seconds if epoch else None, "evaluation_seconds": 0.5,
+             "curvature_seconds": 0.25}
+            for epoch in range(length)
+        ))  # fmt: skip
+        if steps is not None:
+            Table(folder / STEPS_FILE, STEP_COLUMNS).append(*(
+                {"step": index + 1} | {key: values[index] for key, values in steps.items()}
+                for index in range(len(steps["fisher_trace"]))
+            ))  # fmt: skip
+        record = {
             "configuration": configuration.id,
             "seed": seed,
             "fingerprint": "0",
             "run": run,
             "outcome": {"status": "completed"} if diverged is None else {"status": "diverged", "step": diverged},
-        })  # fmt: skip
-        length = len(next(iter(columns.values()))) if columns else run["epochs"] + 1
-        history = Table(folder / "history.csv", COLUMNS)
-        timing = Table(folder / "timing.csv", TIMING_COLUMNS)
-        for epoch in range(length):
-            measured = {key: values[epoch] for key, values in columns.items()}
-            history.append({"epoch": epoch, "step": 10 * epoch, **measured})
-            timing.append(
-                {
-                    "epoch": epoch,
-                    "train_seconds": seconds if epoch else None,
-                    "evaluation_seconds": 0.5,
-                    "curvature_seconds": 0.25,
-                }
-            )
+            "wall_seconds": 10 * seconds,
+            "versions": {"python": "3.12.1", "torch": "2.14.0"},
+            "commit": "c0ffee",
+            "hardware": "Abacus x2",
+            "threads": 1,
+        }
+        write_record(folder, record, [path.name for path in folder.glob("*.csv")])
 
     def select(self, setting: str, quantity: str, best: float, edge: str | None = None) -> None:
         selection = self.plan.selection(setting, quantity)

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from catfish.analysis.claims.intervals import ABOVE_MIDPOINT, DIFFERENCE, MEAN, RANK_CORRELATION, RATIO, correlation
+from catfish.analysis.claims.intervals import (
+    ABOVE_MIDPOINT,
+    DIFFERENCE,
+    MEAN_CORRELATION,
+    RANK_CORRELATION,
+    RATIO,
+    correlation,
+)
 
 TRIALS = 300
 
@@ -45,10 +52,10 @@ def test_the_interval_covers_a_rank_correlation(points, pearson):
 
 
 def test_the_interval_of_a_mean_is_students():
-    values = array(1, 2, 4, 9)
+    values = array(0.1, 0.2, 0.4, 0.9)
     exact = stats.t.interval(0.95, 3, values.mean(), stats.sem(values))
-    estimate = MEAN.estimate(values)
-    assert (estimate.value, estimate.n) == (4, 4)
+    estimate = MEAN_CORRELATION.estimate(values)
+    assert (estimate.value, estimate.n) == (pytest.approx(0.4), 4)
     assert (estimate.low, estimate.high) == pytest.approx(exact, rel=0.1)  # 2000 resamples: about 2 %
 
 
@@ -83,13 +90,21 @@ def test_equal_runs_have_an_interval_without_width():
     assert (estimate.low, estimate.value, estimate.high) == (2, 2, 2)
 
 
+def test_the_interval_of_a_correlation_ends_at_one():
+    """Six points with a correlation of -0.89, whose plain interval would reach to -1.6."""
+    estimate = RANK_CORRELATION.estimate(np.stack([np.arange(6), array(5, 3, 4, 2, 0, 1)], -1))
+    assert estimate.low == -1 < estimate.value < estimate.high < 1
+
+
 def test_a_correlation_with_a_constant_does_not_exist():
     points = np.stack([np.ones(8), np.arange(8.0)], -1)
     estimate = RANK_CORRELATION.estimate(points)
     assert math.isnan(estimate.value) and math.isnan(estimate.low) and math.isnan(RANK_CORRELATION.value(points))
 
 
-@pytest.mark.parametrize("statistic, groups", [(MEAN, [array(1)]), (RANK_CORRELATION, [np.ones((5, 2))])])
+@pytest.mark.parametrize(
+    "statistic, groups", [(DIFFERENCE, [array(1), array(1, 2)]), (RANK_CORRELATION, [np.ones((5, 2))])]
+)
 def test_too_few_runs_give_no_interval(statistic, groups):
     with pytest.raises(ValueError, match=f"{statistic.least}"):
         statistic.estimate(*groups)

@@ -19,6 +19,7 @@ BELOW, CLOSE = Region(high=0), Region(-2, 2)
         (BELOW, -1, 1, U),
         (BELOW, 0.1, 3, C),
         (Region(low=0.5), 0.6, 0.9, R),
+        (Region(low=0.5), 0.5, 0.9, U),
         (Region(low=0.5), 0.1, 0.4, C),
         (CLOSE, -1.9, 1.9, R),
         (CLOSE, -2.1, 1, U),

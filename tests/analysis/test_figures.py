@@ -4,7 +4,7 @@ import zlib
 import pandas as pd
 import pytest
 
-from catfish.analysis import figures
+from catfish.analysis import figures, labels
 from catfish.analysis.figures import curves, style
 from catfish.config import Output
 from catfish.errors import ConfigError
@@ -90,7 +90,7 @@ def test_figure_1_is_mean_and_range_in_the_units_of_its_axes(plan):
 def test_figure_5_divides_run_by_run(plan):
     _, data = draw(plan(), "figure5")
     ratio = data[(data["panel"] == "gradient_norm_ratio") & (data["coefficient"] == 0.1)]
-    assert ratio["y"].tolist() == [1.0, 0.5, 0.25, 0.25]
+    assert ratio["y"].tolist() == [0.5, 0.25, 0.25]
     assert sorted(set(data["coefficient"])) == [0.01, 0.1]
 
 
@@ -106,6 +106,36 @@ def test_diverged_runs_are_drawn_to_their_end_and_marked(plan):
     assert any("(1 of 2 diverged)" in text for text in legend_texts(figure))
 
 
+def test_axes_follow_completed_runs_and_keep_crosses_in_sight(plan):
+    made = plan(diverging=("baseline",))
+    (_, baseline) = made.shown("figure1")
+    path = made.run_folder(baseline, 1) / "history.csv"
+    path.write_text(path.read_text().replace("20.0,", "1e+30,"))  # Tr(F) after the first epoch
+    figure, data = draw(made, "figure1")
+    assert data["y_high"].max() == 1e30
+    assert [ax.get_yscale() for ax in figure.axes] == ["linear"] * 3
+    assert figure.axes[1].get_ylim()[1] == pytest.approx(1.05 * 40)
+    (cross,) = [line for line in figure.axes[1].get_lines() if line.get_marker() == "x"]
+    assert cross.get_ydata().tolist() == [pytest.approx(1.05 * 40)] and not cross.get_clip_on()
+
+
+def test_values_that_overflowed_are_left_out(plan):
+    made = plan(diverging=("baseline",))
+    (_, baseline) = made.shown("figure1")
+    path = made.run_folder(baseline, 1) / "history.csv"
+    path.write_text(path.read_text().replace("20.0,", "inf,"))
+    _, data = draw(made, "figure1")
+    ended = data[(data["outcome"] != "completed") & (data["panel"] == "fisher_trace")]
+    assert ended["x"].tolist() == [0]
+
+
+def test_a_setting_is_headed_by_the_one_it_varies(plan):
+    params = plan().params
+    assert style.title(params, "simplecnn_c10_large") == "SimpleCNN/C10 (digits), demo scale"
+    assert style.title(params, "simplecnn_c10") == labels.title(params, "simplecnn_c10")
+    assert style.title(params, "resnet56_c100") == labels.title(params, "resnet56_c100")
+
+
 def legend_texts(figure) -> list[str]:
     return [text.get_text() for strip in figure.subfigs for legend in strip.legends for text in legend.get_texts()]
 
@@ -113,9 +143,9 @@ def legend_texts(figure) -> list[str]:
 def test_a_figure_without_a_completed_run_says_so(plan):
     made = plan(diverging=("eta_star", "baseline", "fp"), both=True)
     figure, _ = draw(made, "figure3")
-    assert [ax.texts[0].get_text() for ax in figure.axes] == ["every run diverged"] * 4
+    assert [ax.get_title("right") for ax in figure.axes] == ["every run diverged"] * 4
     figure, _ = draw(made, "figure5")
-    assert [ax.texts[0].get_text() for ax in figure.axes[:3]] == ["every run diverged"] * 3
+    assert [ax.get_title("right") for ax in figure.axes[:3]] == ["every run diverged"] * 3
 
 
 def test_legends_carry_the_resolved_values(plan):

@@ -47,4 +47,5 @@ def test_names_of_settings():
     assert published.dataset("simplecnn_c10") == "cifar10"
     assert published.dataset("vgg11_c100_noise25") == "cifar100"
     assert published.dataset("wresnet_tiny") == "tinyimagenet"
+    assert published.dataset("resnet18_imagenet") == "imagenet"
     assert published.dataset("other") is None

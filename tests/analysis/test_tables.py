@@ -36,7 +36,7 @@ def accuracy(*last: float) -> list[dict]:
 
 
 def read(plan, name) -> tuple[pd.DataFrame, str, str]:
-    csv, md, tex = tables.render(plan, name)
+    csv, md, tex, _ = tables.render(plan, name)
     frame = pd.read_csv(csv, keep_default_na=False, na_values=[""]).set_index(["quantity", "method"])
     return frame, md.read_text(), tex.read_text()
 
@@ -59,7 +59,9 @@ def test_means_spreads_and_differences(small):
 
 def test_the_folder_and_its_files(small, tmp_path):
     plan = small("table1", {"baseline": accuracy(0.7, 0.7)})
-    assert tables.render(plan, "table1") == [plan.figures / f"table1.{suffix}" for suffix in ("csv", "md", "tex")]
+    assert tables.render(plan, "table1") == [
+        plan.figures / f"table1.{suffix}" for suffix in ("csv", "md", "tex", "html")
+    ]
     made = tables.render(plan, "table1", tmp_path / "elsewhere")
     assert sorted((tmp_path / "elsewhere").iterdir()) == sorted(made)  # nothing else left behind
 
@@ -108,7 +110,7 @@ def test_best_validation_tables_take_that_epoch(project):
     for configuration in made.plan.shown("table3"):
         made.run(configuration, 0, validation_accuracy=[0.1, 0.9, 0.2, 0.2], test_accuracy=[0.1, 0.5, 0.99, 0.3])
     made.select("vgg11_c100", "eta_star", 0.1)
-    csv, md, _ = tables.render(made.plan, "table3")
+    csv, md, *_ = tables.render(made.plan, "table3")
     frame = pd.read_csv(csv)
     assert frame["ours_mean"].tolist() == [50.0, 30.0] and frame["published"].tolist() == [41.74, 30.05]
     assert "epoch of the best validation accuracy: VGG-11/C100, 25% noise (digits)." in md.read_text()

@@ -7,6 +7,7 @@ import torch
 from catfish.datasets import load_prepared, load_split
 from catfish.datasets.shards import open_shards, write_shard
 from catfish.training.batches import PADDING, StoredImages, epoch_order, flip, flip_and_crop, on_device
+from catfish.training.checkpoint import Keeper
 from catfish.training.loop import train_run
 
 
@@ -154,7 +155,13 @@ def test_a_run_from_files_gives_the_same_numbers(make_run, make_data, make_store
     histories = []
     for name, make in (("resident", make_data), ("stored", make_stored)):
         (tmp_path / name).mkdir()
-        train_run(run, make("vgg11_c100_noise25"), tmp_path / name, "fingerprint", say=lambda line: None)
+        train_run(
+            run,
+            make("vgg11_c100_noise25"),
+            tmp_path / name,
+            Keeper(tmp_path / name, "fingerprint"),
+            say=lambda line: None,
+        )
         histories.append((tmp_path / name / "history.csv").read_bytes())
     assert histories[0] == histories[1]
     assert histories[0].count(b"\n") == 4

@@ -4,9 +4,11 @@ import pandas as pd
 import pytest
 import torch
 
-from catfish.records import COLUMNS
+from catfish.records import COLUMNS, STEP_COLUMNS
 from catfish.training import loop
-from catfish.training.loop import first_not_finite, initial_state, learning_rate, train_run
+from catfish.training.checkpoint import Keeper
+from catfish.training.loop import first_not_finite, learning_rate, train_run
+from catfish.training.state import initial_state
 
 REGULARISERS = [
     {},
@@ -37,7 +39,7 @@ def weights(monkeypatch):
 
 def train(run, data, folder):
     folder.mkdir(parents=True, exist_ok=True)
-    outcome, _ = train_run(run, data, folder, "fingerprint", say=silent)
+    outcome, _ = train_run(run, data, folder, Keeper(folder, "fingerprint"), say=silent)
     return outcome, pd.read_csv(folder / "history.csv")
 
 
@@ -78,7 +80,7 @@ def test_a_penalty_begins_after_its_onset(make_run, make_data, tmp_path, weights
 def test_measurements_do_not_change_the_trajectory(make_run, make_data, tmp_path, weights, changes):
     run = make_run("vgg11_c100_noise25", augment="flip_crop", **changes)
     nothing = replace(run.measure, evaluate_every=9, curvature_every=9, hessian_every=None)
-    everything = replace(run.measure, hessian_every=1, train_examples=50)
+    everything = replace(run.measure, hessian_every=1, train_examples=50, fisher_steps=4)
     data = make_data("vgg11_c100_noise25")
     torch.manual_seed(0)
     train(replace(run, measure=nothing), data, tmp_path / "a")
@@ -93,7 +95,7 @@ def test_everything_that_is_promised_is_measured(make_run, make_data, tmp_path):
     _, history = train(run, make_data("vgg11_c100_noise25"), tmp_path / "run")
     assert tuple(history.columns) == COLUMNS
     once = ["hessian_trace", "hessian_trace_error"]
-    assert history[once].notna().sum().tolist() == [1, 1]
+    assert history[once].notna().sum().tolist() == [2, 2]
     assert history.drop(columns=[*once, "learning_rate", "minibatch_loss"]).notna().all().all()
     assert history["learning_rate"].tolist()[1:] == [0.02, 0.002]
     mean = 0.75 * history["clean_accuracy"] + 0.25 * history["noisy_accuracy"]
@@ -109,6 +111,20 @@ def test_measuring_less_often_leaves_cells_empty_but_not_the_last(make_run, make
     _, history = train(run, make_data(), tmp_path / "run")
     for column in ("test_accuracy", "fisher_trace"):
         assert history[column].notna().tolist() == [True, False, True, True]
+
+
+def test_fisher_trace_at_single_steps(make_run, make_data, tmp_path):
+    """The first is that of the initialisation: both take all examples, with sampled labels of their own."""
+    run = make_run()
+    run = replace(run, measure=replace(run.measure, fisher_steps=5, fisher_examples=96))
+    _, history = train(run, make_data(), tmp_path / "run")
+    steps = pd.read_csv(tmp_path / "run" / "steps.csv")
+    assert tuple(steps.columns) == STEP_COLUMNS
+    assert steps["step"].tolist() == [1, 2, 3, 4, 5]
+    assert steps["fisher_trace"].iloc[0] == pytest.approx(history["fisher_trace"].iloc[0], rel=0.3)
+    assert steps["fisher_trace"].nunique() == 5
+    correct = 32 * steps["minibatch_accuracy"]
+    assert correct.tolist() == pytest.approx(correct.round().tolist())
 
 
 def test_divergence_is_an_outcome_with_its_step(make_run, make_data, tmp_path):

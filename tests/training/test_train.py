@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -72,7 +73,7 @@ def test_missing_data_and_selections_are_named(project, plan):
     with pytest.raises(RecordError, match=r"select/simplecnn_c10/eta_star\.json: missing"):
         train_job(plan, plan.configuration("simplecnn_c10", "baseline"))
     plan.split_path(plan.split("simplecnn_c10")).unlink()
-    with pytest.raises(RecordError, match=r"split_n96_v40_noise0_seed0\.npz: missing; run `catfish split"):
+    with pytest.raises(RecordError, match=r"split_n96_v40_noise0_seed0\.npz: missing; let Snakemake"):
         train_job(plan, GRID)
 
 
@@ -88,6 +89,7 @@ def test_missing_data_and_selections_are_named(project, plan):
 def test_kill_at_any_moment_then_rerun_gives_the_uninterrupted_history(project, tiny_document, changes):
     """SIGKILL at several moments; the fifth step between two penalty updates falls inside epochs of three steps."""
     tiny_document["scales"]["tiny"]["setting_defaults"] |= {"epochs": 25, "milestones": [15], "augment": "flip_crop"}
+    tiny_document["scales"]["tiny"]["measure"]["fisher_steps"] = 40
     method = {key: value for key, value in changes.items() if key in ("penalty", "every", "mixup")}
     coefficient = changes.get("coefficient")
     tiny_document["methods"]["probe"] = {"learning_rate": "eta_star", **method}
@@ -106,8 +108,10 @@ def test_kill_at_any_moment_then_rerun_gives_the_uninterrupted_history(project, 
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}
     subprocess.run(command, env=environment, check=True, capture_output=True)
     folder = plan.run_folder(configuration, 0)
-    expected = (folder / "history.csv").read_bytes()
-    for name in RUN_FILES:
+    names = plan.run_files(configuration)
+    assert names == (*RUN_FILES, "steps.csv")
+    expected = contents(folder, ("history.csv", "steps.csv"))
+    for name in names:
         (folder / name).unlink()
 
     kills = 0
@@ -123,9 +127,28 @@ def test_kill_at_any_moment_then_rerun_gives_the_uninterrupted_history(project, 
         assert not (folder / "run.json").exists()
     assert kills == 3
     final = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    assert "goes on after epoch" in final.stdout
-    assert (folder / "history.csv").read_bytes() == expected
-    assert sorted(file.name for file in folder.iterdir()) == sorted(RUN_FILES)
+    assert "goes on after step" in final.stdout
+    assert contents(folder, ("history.csv", "steps.csv")) == expected
+    assert sorted(file.name for file in folder.iterdir()) == sorted(names)
+
+
+def test_a_continuation_begins_where_the_other_run_ended(project, plan, capsys):
+    (after,) = [c for c in plan.shown("figure6") if c.setting == "resnet26_c100_after_large"]
+    early = plan.start(after)
+    with pytest.raises(RecordError, match=r"early_large.*weights\.pt: missing; train the run that"):
+        train_job(plan, after, "cpu", 1)
+    train_job(plan, early, "cpu", 1)
+    train_job(plan, after, "cpu", 1)
+    last = pd.read_csv(plan.run_folder(early, 0) / "history.csv").iloc[-1]
+    first, second = (pd.read_csv(folder / "history.csv") for folder in plan.run_folders(after))
+    for history in (first, second):
+        assert history["train_loss"].iloc[0] == last["train_loss"]
+        assert history["test_accuracy"].iloc[0] == last["test_accuracy"]
+    assert first["train_loss"].iloc[-1] != second["train_loss"].iloc[-1]
+
+    (plan.run_folder(early, 0) / "weights.pt").unlink()
+    train_job(plan, early, "cpu", 1)
+    assert (plan.run_folder(early, 0) / "weights.pt").is_file()
 
 
 def test_a_run_differs_where_its_settings_do(plan):

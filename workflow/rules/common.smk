@@ -1,8 +1,11 @@
 # The plan, and the environment in which rules find the command line `python -m catfish` without an installation.
+import hashlib
 import re
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
+import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
@@ -14,7 +17,7 @@ shell.prefix(f"export PYTHONPATH='{SOURCE}'${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
 
 from catfish.config import load
 from catfish.errors import UserError
-from catfish.plan import Plan
+from catfish.plan import Plan, canonical
 
 try:
     plan = Plan(load("params.yaml", config.get("scale")))
@@ -24,19 +27,56 @@ except UserError as error:
 
 SCALE = plan.params.scale
 OPTIONS = f"--scale {SCALE}"
+config["scale"] = SCALE  # for the report's first page
+TITLES = yaml.safe_load(
+    (SOURCE.parent / "workflow" / "report" / "titles.yaml").read_text()
+)
 
 
 def rendered_files():
-    """Every file of every table and figure."""
-    return [path for name in plan.params.outputs for path in output_files(name)]
+    """Every file of every table and figure, and of the claims."""
+    names = [*plan.params.outputs, "claims"]
+    return [path for name in names for path in output_files(name)]
 
 
 def output_files(name):
-    """A table's or figure's files; the first one is shown in the report."""
+    """A table's or figure's files, or the claims'; the first one is shown in the report."""
     endings = (
-        ("png", "pdf", "csv") if name.startswith("figure") else ("csv", "md", "tex")
+        ("png", "pdf", "csv")
+        if name.startswith("figure")
+        else ("html", "csv", "md", "tex")
     )
     return [f"{plan.figures}/{name}.{ending}" for ending in endings]
+
+
+def run_files():
+    """Every file of every run."""
+    return [
+        path for configuration in plan.jobs for path in plan.job_files(configuration)
+    ]
+
+
+def title(name):
+    """`Figure  2: ...`: the report sorts as text and a browser shows two spaces as one, so Figure 10 comes after it."""
+    kind, number = re.fullmatch(r"([a-z]+)(\d*).*", name).groups()
+    return f"{kind.capitalize()} {number:>2}: {TITLES.get(name, name)}"
+
+
+def reported(path, name, category, title):
+    """A file that the report shows. A missing one would stop the report, so it is left out; the overview names it."""
+    if not Path(path).exists():
+        return path
+    return report(
+        path,
+        caption=f"../report/{name}.rst",
+        category=category,
+        labels={"title": title},
+    )
+
+
+def digest(text):
+    """What stands for a long text among a rule's params, which the report shows: a change of it is a reason to run."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def metrics_files():

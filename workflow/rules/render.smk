@@ -14,11 +14,11 @@ for output in plan.params.outputs:
             plan.inputs(output),
             code=ANALYSIS,
         output:
-            report(
+            reported(
                 shown,
-                caption=f"../report/{output}.rst",
-                category="Figures" if output.startswith("figure") else "Tables",
-                labels={"name": output},
+                output,
+                "2 Figures" if output.startswith("figure") else "3 Tables",
+                title(output),
             ),
             others,
         log:
@@ -28,9 +28,28 @@ for output in plan.params.outputs:
         params:
             options=OPTIONS,
             name=output,
-            shown=plan.output_text(output),
+            shown=digest(plan.output_text(output)),
         shell:
             "python -m catfish render {params.options} {params.name} > {log} 2>&1"
+
+
+# The claims rest on the runs of nearly every output, so they take them all.
+rule claims:
+    input:
+        [path for output in plan.params.outputs for path in plan.inputs(output)],
+        code=ANALYSIS,
+    output:
+        reported(output_files("claims")[0], "claims", "4 Claims", "Claims"),
+        output_files("claims")[1:],
+    log:
+        f"logs/{SCALE}/render/claims.log",
+    conda:
+        "../../environment.yml"
+    params:
+        options=OPTIONS,
+        shown=[digest(plan.output_text(output)) for output in plan.params.outputs],
+    shell:
+        "python -m catfish render {params.options} claims > {log} 2>&1"
 
 
 rule metrics:

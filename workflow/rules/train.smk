@@ -4,7 +4,7 @@
 
 rule runs:
     input:
-        [path for configuration in plan.jobs for path in plan.job_files(configuration)],
+        run_files(),
         [plan.selection_path(selection) for selection in plan.selections.values()],
 
 
@@ -34,6 +34,7 @@ for seeds, files in sorted(
                 for configuration, number in plan.jobs.items()
                 if (number, plan.run_files(configuration)) == (seeds, files)
             ),
+        retries: 1  # a run that was asked to end has saved its state, and goes on
         conda:
             "../../environment.yml"
         threads: 1

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from catfish.errors import RecordError
-from catfish.plan import STEPS_FILE, Configuration, Plan, canonical
-from catfish.records import COLUMNS, STEP_COLUMNS, TIMING_COLUMNS, read_json
+from catfish.plan import RUN_FILES, STEPS_FILE, Configuration, Plan, canonical
+from catfish.records import COLUMNS, STEP_COLUMNS, TIMING_COLUMNS, altered, read_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,17 +103,25 @@ def _same(run: LoadedRun, expected: dict[str, Any], what: str, ignore: list[str]
         )
 
 
-def load_run(folder: Path) -> LoadedRun:
+def load_run(folder: Path, any_version: bool = False) -> LoadedRun:
     """The run in `folder`.
 
-    Raises RecordError, which names the file and the cure, if a file is missing, truncated, or not a run's.
+    With `any_version`, tables with other columns, of another version of this project, are taken too: what they lack is
+    NaN, and what this version does not know is left out.
+    Raises RecordError, which names the file and the cure, if a file is missing, truncated, altered, or not a run's.
     """
     record = _record(folder / "run.json")
     epochs = record["run"]["epochs"] if record["outcome"]["status"] == "completed" else None
-    history = _read_table(folder / "history.csv", COLUMNS, first=0, last=epochs)
-    timing = _read_table(folder / "timing.csv", TIMING_COLUMNS, first=0, last=epochs)
-    measures = record["run"]["measure"]["fisher_steps"] > 0
-    steps = _read_table(folder / STEPS_FILE, STEP_COLUMNS, first=1) if measures else None
+    history = _read_table(folder / "history.csv", COLUMNS, any_version, first=0, last=epochs)
+    timing = _read_table(folder / "timing.csv", TIMING_COLUMNS, any_version, first=0, last=epochs)
+    measures = record["run"]["measure"].get("fisher_steps")  # runs of older versions lack the key
+    steps = _read_table(folder / STEPS_FILE, STEP_COLUMNS, any_version, first=1) if measures else None
+    if "files" in record or not any_version:
+        for name in altered(folder, record, (*RUN_FILES, STEPS_FILE) if measures else RUN_FILES):
+            raise RecordError(
+                f"{folder / name}: missing, or altered since the run ended (another sha256 than in run.json); "
+                "delete the run's folder and train again"
+            )
     return LoadedRun(folder, record, history, timing, steps)
 
 
@@ -128,7 +136,9 @@ def _record(path: Path) -> dict[str, Any]:
     return record
 
 
-def _read_table(path: Path, columns: tuple[str, ...], first: int, last: int | None = None) -> pd.DataFrame:
+def _read_table(
+    path: Path, columns: tuple[str, ...], any_version: bool, first: int, last: int | None = None
+) -> pd.DataFrame:
     """A table with one row for every value of its first column, an epoch or step, from `first` up to `last` if given.
 
     Cells that were not measured are NaN.
@@ -136,17 +146,17 @@ def _read_table(path: Path, columns: tuple[str, ...], first: int, last: int | No
     index = columns[0]
     cure = "delete the run's folder and train again"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError as error:
         raise RecordError(f"{path}: missing; {cure}") from error
     header = tuple(text.partition("\n")[0].split(","))
-    if header != columns:
+    if header != columns and not any_version:
         unlike = sorted(set(header) ^ set(columns)) or ["their order"]
         raise RecordError(f"{path}: other columns than this version writes ({', '.join(unlike)}); {cure}")
     if not text.endswith("\n"):
         raise RecordError(f"{path}: cut off within its last row; {cure}")
     try:
-        table = pd.read_csv(StringIO(text), dtype=float).astype({index: int})
+        table = pd.read_csv(StringIO(text), dtype=float).reindex(columns=columns).astype({index: int})
     except ValueError as error:
         raise RecordError(f"{path}: not a table of numbers ({error}); {cure}") from error
     if table[index].tolist() != list(range(first, first + len(table))) or table.empty:

@@ -2,6 +2,8 @@
 
 from catfish.analysis import published
 from catfish.config import Params
+from catfish.plan import Plan, Selection
+from catfish.records import read_json
 
 # The TeX forms are valid both in LaTeX and in matplotlib's mathtext.
 _METHODS = {
@@ -47,3 +49,12 @@ def comparable(params: Params, name: str) -> bool:
 def number(value: float) -> str:
     """Three significant digits, without an exponent where it can be avoided."""
     return f"{float(f'{value:.3g}'):g}"
+
+
+def edge(plan: Plan, selection: Selection) -> str | None:
+    """What a selection chose, if that is an end of its grid."""
+    chosen = read_json(plan.selection_path(selection))
+    if not chosen["edge"]:
+        return None
+    end = {"low": "smallest", "high": "largest"}[chosen["edge"]]
+    return f"{selection.id} = {number(chosen['best'])}, the {end} value tried"

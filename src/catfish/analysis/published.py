@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pandas as pd
 
-_DATASETS = {"c10": "cifar10", "c100": "cifar100", "tiny": "tinyimagenet"}
+_DATASETS = {"c10": "cifar10", "c100": "cifar100", "tiny": "tinyimagenet", "imagenet": "imagenet"}
 
 
 @cache

@@ -1,23 +1,23 @@
-"""Tables 1, 3, 4, 5 and 6: our numbers beside the paper's, as CSV, Markdown and LaTeX."""
+"""Tables 1, 3, 4, 5 and 6: our numbers beside the paper's, as CSV, Markdown, LaTeX and a page."""
 
 import math
 from pathlib import Path
 
 import pandas as pd
 
-from catfish.analysis import labels, layout, published
+from catfish.analysis import labels, layout, published, webpage
 from catfish.analysis.collect import Case, load
 from catfish.analysis.quantities import TABLES, Quantity
 from catfish.analysis.statistics import summarise
 from catfish.errors import ConfigError
 from catfish.plan import Configuration, Plan
-from catfish.records import read_json, write_text
+from catfish.records import write_text
 
 BASELINE = "baseline"
 
 
 def render(plan: Plan, name: str, folder: Path | None = None) -> list[Path]:
-    """Write a table as <name>.csv (tidy), <name>.md and <name>.tex into `folder` (default: the plan's figures).
+    """Write a table as <name>.csv (tidy), .md, .tex and .html into `folder` (default: the plan's figures).
 
     Raises ConfigError for an unknown table, RecordError if a run or selection cannot be read.
     """
@@ -25,10 +25,12 @@ def render(plan: Plan, name: str, folder: Path | None = None) -> list[Path]:
         raise ConfigError(f"outputs.{name}: no such table; there are: {', '.join(TABLES)}")
     folder = plan.figures if folder is None else folder
     frame = collect(plan, name)
+    markdown = layout.markdown(plan.params, name, frame)
     texts = {
         "csv": frame.to_csv(index=False, lineterminator="\n"),
-        "md": layout.markdown(plan.params, name, frame),
+        "md": markdown,
         "tex": layout.latex(plan.params, name, frame),
+        "html": webpage.from_markdown(markdown),
     }
     for suffix, text in texts.items():
         write_text(folder / f"{name}.{suffix}", text)
@@ -83,10 +85,4 @@ def _row(plan: Plan, quantity: Quantity, case: Case, baseline: Case | None, pape
 
 def _edges(plan: Plan, configuration: Configuration) -> list[str]:
     """The selections of a configuration that ended at an end of their grid, as text."""
-    found = []
-    for selection in plan.needs(configuration):
-        chosen = read_json(plan.selection_path(selection))
-        if chosen["edge"]:
-            end = {"low": "smallest", "high": "largest"}[chosen["edge"]]
-            found.append(f"{selection.id} = {labels.number(chosen['best'])}, the {end} value tried")
-    return found
+    return [text for selection in plan.needs(configuration) if (text := labels.edge(plan, selection))]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 
 import torch
 from torch import nn
@@ -53,5 +52,5 @@ def _forward(run: Run, model: nn.Module, data: Data, epoch: int) -> None:
     order = generator(device, run.seed, "batch norm order", epoch)
     augmentation = generator(device, run.seed, "batch norm augmentation", epoch)
     augment = AUGMENTATIONS[run.augment]
-    for index in islice(epoch_order(len(data.train), run.batch_size, order), run.batch_norm_batches):
+    for index in epoch_order(len(data.train), run.batch_size, order)[: run.batch_norm_batches]:
         model(data.pixels(augment(data.train.images[index], augmentation)))

@@ -155,13 +155,13 @@ def _resident(images: np.ndarray, rows: np.ndarray, device: torch.device) -> Ten
     return chosen
 
 
-def epoch_order(examples: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Indices (batch_size,) of an epoch's batches, in a fresh random order, on the generator's device.
+def epoch_order(examples: int, batch_size: int, generator: torch.Generator) -> Tensor:
+    """Indices (batches, batch_size) of an epoch's batches, in a fresh random order, on the generator's device.
 
     The examples left over after the last whole batch wait for another epoch, so that every batch has the same size.
     """
     order = torch.randperm(examples, generator=generator, device=generator.device)
-    return iter(order[: examples - examples % batch_size].view(-1, batch_size))
+    return order[: examples - examples % batch_size].view(-1, batch_size)
 
 
 def _unchanged(images: Tensor, generator: torch.Generator) -> Tensor:

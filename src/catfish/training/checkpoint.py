@@ -1,22 +1,106 @@
 """A run's state on disk, so that it can go on after being killed at any moment."""
 
 import pickle
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from catfish.errors import RecordError
+from catfish.errors import Interrupted, RecordError
 from catfish.files import replacing
+from catfish.training.state import State
 
 NAME = "checkpoint.pt"
+OLDER = "checkpoint.older.pt"  # the one before, in case the last one cannot be read
+SECONDS = 30.0  # a shorter run is cheaper to repeat than to save
+SHARE = 0.01  # of the time that saving may take at most
 
 
-def save(path: Path, state: dict) -> None:
-    """Write the state under a temporary name, then put it in the place of the older one."""
+class Keeper:
+    """Saves one run's state from time to time, and at once when the process is asked to end.
+
+    folder: the run's; fingerprint: of the run; seconds: least time between two checkpoints, 0 for one after every
+    step; stopping: whether the process was asked to end; sign: gives a sign of life; say: receives a line about a
+    checkpoint that is of no use.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        fingerprint: str,
+        seconds: float = SECONDS,
+        stopping: Callable[[], bool] = lambda: False,
+        sign: Callable[[], None] = lambda: None,
+        say: Callable[[str], None] = print,
+    ):
+        self.folder, self.fingerprint, self.seconds = folder, fingerprint, seconds
+        self.stopping, self.sign, self.say = stopping, sign, say
+        self.due = time.perf_counter() + seconds
+
+    def after_step(self, state: State) -> None:
+        """Save the state if it is time to; raises Interrupted, with the state saved, if the process shall end."""
+        self.sign()
+        stopping = self.stopping()
+        if stopping or time.perf_counter() >= self.due:
+            self.save(state)
+        if stopping:
+            raise Interrupted(f"{self.folder}: stopped as asked after step {state.step}; the same command goes on")
+
+    def save(self, state: State) -> None:
+        """Write the state under a temporary name; the last checkpoint becomes the older one, and this the last."""
+        started, path = time.perf_counter(), self.folder / NAME
+        write(path, {"fingerprint": self.fingerprint, **state.state_dict()}, older=self.folder / OLDER)
+        ended = time.perf_counter()
+        self.due = ended + (max(self.seconds, (ended - started) / SHARE) if self.seconds else 0)
+
+    def resume(self, state: State) -> bool:
+        """Bring the state to where the last checkpoint was that can be used; False if there is none."""
+        for path in (self.folder / NAME, self.folder / OLDER):
+            if not path.exists():
+                continue
+            try:
+                stored = read(path, next(state.model.parameters()).device)
+            except RecordError as error:
+                self.say(f"not used: {error}")
+                continue
+            if stored.get("fingerprint") == self.fingerprint:
+                state.load_state_dict(stored)
+                return True
+            self.say(f"not used: {path}: of a run with other settings, code or data")
+        return False
+
+    def forget(self) -> None:
+        """Remove the checkpoints of a run that has ended."""
+        for name in (NAME, OLDER):
+            (self.folder / name).unlink(missing_ok=True)
+
+
+def write(path: Path, content: dict, older: Path | None = None) -> None:
+    """Write a file whole or not at all; what was there takes the name `older`, if given."""
     with replacing(path) as file:
-        torch.save(state, file)
+        torch.save(content, file)
+        if older is not None and path.exists():
+            path.replace(older)
+
+
+def read(path: Path, device: torch.device) -> dict:
+    """A file that `write` made, its tensors on the device. Nothing in the file is executed.
+
+    Raises RecordError for a missing or damaged file.
+    """
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError as error:
+        raise RecordError(f"{path}: missing; train the run that it belongs to") from error
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        reason = str(error).partition("\n")[0]
+        raise RecordError(f"{path}: damaged ({reason}); delete it and train its run again") from error
+    if not isinstance(content, dict):
+        raise RecordError(f"{path}: holds a {type(content).__name__}; delete it and train its run again")
+    return content
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
@@ -24,32 +108,8 @@ def load_weights(path: Path, model: nn.Module) -> None:
 
     Raises RecordError for a missing or damaged file, or one of another network.
     """
-    try:
-        weights = _read(path, next(model.parameters()).device)
-    except FileNotFoundError as error:
-        raise RecordError(f"{path}: missing; train the run that this one starts from") from error
+    weights = read(path, next(model.parameters()).device)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise RecordError(f"{path}: weights of another network ({error}); train the run it belongs to again") from error
-
-
-def load(path: Path, fingerprint: str, device: torch.device) -> dict | None:
-    """The saved state of the run with this fingerprint, or None if there is none to go on from.
-
-    A state of other settings, code or data is of no use here and is ignored. Nothing in the file is executed.
-    Raises RecordError for a damaged file.
-    """
-    if not path.exists():
-        return None
-    state = _read(path, device)
-    return state if state.get("fingerprint") == fingerprint else None
-
-
-def _read(path: Path, device: torch.device) -> dict:
-    try:
-        return torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError:
-        raise
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise RecordError(f"{path}: damaged ({error}); delete it to train its run again from the start") from error
+        raise RecordError(f"{path}: weights of another network ({error}); train its run again") from error

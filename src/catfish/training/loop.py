@@ -4,79 +4,23 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from catfish import models
 from catfish.convolution import TwiceDifferentiable
-from catfish.penalties import PENALTIES
 from catfish.plan import STEPS_FILE, WEIGHTS_FILE, Run
 from catfish.records import COLUMNS, STEP_COLUMNS, TIMING_COLUMNS, Table
 from catfish.training import checkpoint
 from catfish.training.batch_norm import refreshed_statistics
 from catfish.training.batches import AUGMENTATIONS, Data, epoch_order
+from catfish.training.checkpoint import Keeper
 from catfish.training.measurements import curvatures, evaluations, step_fisher_trace
 from catfish.training.mixup import mixed, mixed_loss
-from catfish.training.seeds import derive, generator
-from catfish.training.sgd import SGD
-
-CHECKPOINT_SECONDS = 30.0  # a shorter run is cheaper to repeat than to save
-
-
-@dataclass
-class State:
-    """All that changes while a run goes on, and so all that a checkpoint holds."""
-
-    model: nn.Module
-    optimizer: SGD
-    penalty: object | None
-    generators: dict[str, torch.Generator]
-    epoch: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    rows: int = 0
-    measured: list[dict] = field(default_factory=list)  # rows of steps.csv of the current epoch
-    parts: dict = field(init=False)
-
-    def __post_init__(self):
-        self.parts = {"model": self.model, "optimizer": self.optimizer}
-        if self.penalty is not None:
-            self.parts["penalty"] = self.penalty
-
-    def state_dict(self) -> dict:
-        return {
-            **{name: part.state_dict() for name, part in self.parts.items()},
-            "generators": {name: source.get_state() for name, source in self.generators.items()},
-            **{name: getattr(self, name) for name in ("epoch", "step", "seconds", "rows")},
-        }
-
-    def load_state_dict(self, state: dict) -> None:
-        for name, part in self.parts.items():
-            part.load_state_dict(state[name])
-        for name, source in self.generators.items():
-            source.set_state(state["generators"][name].cpu())
-        for name in ("epoch", "step", "seconds", "rows"):
-            setattr(self, name, state[name])
-
-
-def initial_state(run: Run, classes: int, device: torch.device) -> State:
-    """The run before its first step; initial weights depend on the run's seed alone, whatever the method."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(run.seed, "weights"))
-        model = models.build(run.model, classes, run.width, run.depth)
-    model = model.to(device, memory_format=torch.channels_last)
-    optimizer = SGD(model.parameters(), run.learning_rate, run.momentum, run.weight_decay)
-    generators = {name: generator(device, run.seed, name) for name in ("order", "augmentation", "labels", "mixup")}
-    penalty = None
-    if run.penalty is not None:
-        form = {key: getattr(run, key) for key in ("first_examples", "micro_batch", "derivative")}
-        penalty = PENALTIES[run.penalty](model, run.coefficient, run.every, generators["labels"], **form)
-    return State(model, optimizer, penalty, generators)
+from catfish.training.state import State, initial_state
 
 
 def learning_rate(run: Run, epoch: int) -> float:
@@ -88,8 +32,7 @@ def train_run(
     run: Run,
     data: Data,
     folder: Path,
-    fingerprint: str,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    keeper: Keeper,
     start: Path | None = None,
     keeps_weights: bool = False,
     say: Callable[[str], None] = print,
@@ -97,46 +40,48 @@ def train_run(
     """Train one run and write its tables into `folder`; the outcome and the seconds it took.
 
     The outcome is {"status": "completed"} or {"status": "diverged", "step": n}, n the first step (from 1) whose loss
-    was not finite. Goes on from the folder's checkpoint if it belongs to the run, with the same numbers (CPU) as if
-    it had never been interrupted. `start` is a file of weights to begin with, in place of a fresh initialisation; with
+    was not finite. Goes on from the keeper's checkpoint if there is one, with the same numbers (CPU) as if it had never
+    been interrupted. `start` is a file of weights to begin with, in place of a fresh initialisation; with
     `keeps_weights`, the final ones are written for others. `say` receives one line an epoch.
+    Raises Interrupted, with everything saved, when the process is asked to end.
     """
     if len(data.train) < run.batch_size:
         raise ValueError(f"batch_size: {run.batch_size} is more than the {len(data.train)} training examples")
-    state, saved = initial_state(run, data.classes, data.train.labels.device), folder / checkpoint.NAME
-    stored = checkpoint.load(saved, fingerprint, data.train.labels.device)
-    if stored is not None:
-        state.load_state_dict(stored)
-        say(f"goes on after epoch {state.epoch} of {run.epochs}")
+    state = initial_state(run, data.classes, data.train.labels.device)
+    if keeper.resume(state):
+        say(f"goes on after step {state.step}, in epoch {state.epoch} of {run.epochs}")
     elif start is not None:
         checkpoint.load_weights(start, state.model)
-    history = Table(folder / "history.csv", COLUMNS, keep=state.rows)
-    timing = Table(folder / "timing.csv", TIMING_COLUMNS, keep=state.rows)
-    steps = None
-    if run.measure.fisher_steps:
-        steps = Table(folder / STEPS_FILE, STEP_COLUMNS, keep=min(state.step, run.measure.fisher_steps))
+    tables = _tables(run, state, folder)
     if state.rows == 0:
-        _finish_epoch(run, state, data, history, timing, {}, None, say)
-    since_saved, outcome = time.perf_counter(), {"status": "completed"}
-    while state.epoch < run.epochs:
-        started = time.perf_counter()
-        losses = train_epoch(run, state, data)
-        elapsed = time.perf_counter() - started
-        while state.measured:
-            steps.append(state.measured.pop(0))
+        _finish_epoch(run, state, data, tables, {}, None, say)
+    outcome = {"status": "completed"}
+    while state.epoch < run.epochs or state.order is not None:
+        losses = train_epoch(run, state, data, lambda: keeper.after_step(state))
+        if state.measured:
+            tables[STEPS_FILE].append(*state.measured)
+            state.measured = []
         broken = first_not_finite(losses)
         if broken is not None:
             outcome = {"status": "diverged", "step": state.step - len(losses) + broken + 1}
-            state.seconds += elapsed
+            state.seconds += state.elapsed
             break
-        _finish_epoch(run, state, data, history, timing, {"minibatch_loss": losses.mean().item()}, elapsed, say)
-        if time.perf_counter() - since_saved >= checkpoint_seconds and state.epoch < run.epochs:
-            checkpoint.save(saved, {"fingerprint": fingerprint, **state.state_dict()})
-            since_saved = time.perf_counter()
+        known = {"minibatch_loss": losses.mean().item(), "learning_rate": learning_rate(run, state.epoch)}
+        _finish_epoch(run, state, data, tables, known, state.elapsed, say)
+        state.elapsed = 0.0
     if keeps_weights:
-        checkpoint.save(folder / WEIGHTS_FILE, state.model.state_dict())
-    saved.unlink(missing_ok=True)
+        checkpoint.write(folder / WEIGHTS_FILE, state.model.state_dict())
     return outcome, state.seconds
+
+
+def _tables(run: Run, state: State, folder: Path) -> dict[str, Table]:
+    """The run's tables, cut back to what the state has seen, by file name."""
+    tables = {"history.csv": Table(folder / "history.csv", COLUMNS, keep=state.rows)}
+    tables["timing.csv"] = Table(folder / "timing.csv", TIMING_COLUMNS, keep=state.rows)
+    if run.measure.fisher_steps:
+        rows = min(state.step - len(state.losses), run.measure.fisher_steps)
+        tables[STEPS_FILE] = Table(folder / STEPS_FILE, STEP_COLUMNS, keep=rows)
+    return tables
 
 
 def first_not_finite(losses: Tensor) -> int | None:
@@ -145,23 +90,32 @@ def first_not_finite(losses: Tensor) -> int | None:
     return broken[0].item() if len(broken) else None
 
 
-def train_epoch(run: Run, state: State, data: Data) -> Tensor:
-    """One pass over the training examples; the losses of its steps (steps,), read from the device only at its end.
+def train_epoch(run: Run, state: State, data: Data, after_step: Callable[[], None] = lambda: None) -> Tensor:
+    """One pass over the training examples, or what is left of it; the losses (steps,) of all its steps.
 
-    The last entry also stands for the weights after the last step, so that a run that breaks there is noticed.
+    They are read from the device only at the end. The last entry also stands for the weights after the last step, so
+    that a run that breaks there is noticed.
     """
     state.model.train()
-    state.epoch += 1
+    if state.order is None:
+        state.epoch += 1
+        state.order = epoch_order(len(data.train), run.batch_size, state.generators["order"])
     state.optimizer.learning_rate = learning_rate(run, state.epoch)
-    losses = []
-    order = list(epoch_order(len(data.train), run.batch_size, state.generators["order"]))
-    batches, shown = data.train.batches(order), f"epoch {state.epoch}/{run.epochs}"
-    for images, y in tqdm(batches, shown, len(order), unit="step", leave=False, disable=None):
-        losses.append(_step(run, state, data, images, y))
+    done, total, started = len(state.losses), len(state.order), time.perf_counter()
+    batches, shown = data.train.batches(state.order[done:]), f"epoch {state.epoch}/{run.epochs}"
+    for images, y in tqdm(batches, shown, total, initial=done, unit="step", leave=False, disable=None):
+        state.losses.append(_step(run, state, data, images, y))
         state.step += 1
+        state.elapsed += time.perf_counter() - started
+        after_step()
+        started = time.perf_counter()
     total = torch.stack([parameter.detach().sum() for parameter in state.model.parameters()]).sum()
+    losses = torch.stack(state.losses)
     losses[-1] = torch.where(total.isfinite(), losses[-1], math.nan)
-    return torch.stack(losses).cpu()
+    losses = losses.cpu()
+    state.elapsed += time.perf_counter() - started
+    state.order, state.losses = None, []
+    return losses
 
 
 def _step(run: Run, state: State, data: Data, images: Tensor, y: Tensor) -> Tensor:
@@ -199,8 +153,7 @@ def _finish_epoch(
     run: Run,
     state: State,
     data: Data,
-    history: Table,
-    timing: Table,
+    tables: dict[str, Table],
     known: dict,
     elapsed: float | None,
     say: Callable[[str], None],
@@ -212,12 +165,10 @@ def _finish_epoch(
         row |= dict(evaluations(run, state.model, data, state.epoch))
         evaluated = time.perf_counter()
         row |= dict(curvatures(run, state.model, data, state.epoch))
-    if state.epoch:
-        row["learning_rate"] = learning_rate(run, state.epoch)
     ended = time.perf_counter()
-    history.append(row)
+    tables["history.csv"].append(row)
     seconds = {"train": elapsed, "evaluation": evaluated - started, "curvature": ended - evaluated}
-    timing.append({"epoch": state.epoch, **{f"{part}_seconds": value for part, value in seconds.items()}})
+    tables["timing.csv"].append({"epoch": state.epoch, **{f"{part}_seconds": value for part, value in seconds.items()}})
     state.rows += 1
     state.seconds += ended - started + (elapsed or 0.0)
     shown = {

@@ -3,16 +3,15 @@
 import os
 import platform
 import shutil
-import subprocess
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from catfish import __version__
-from catfish.errors import RecordError, ResultError
-from catfish.files import checksum
+from catfish.checkout import commit
+from catfish.errors import Interrupted, RecordError, ResultError
 from catfish.plan import WEIGHTS_FILE, Configuration, Plan, Run
-from catfish.records import finished, read_json, write_json
+from catfish.records import altered, data_checksum, finished, read_json, write_record
 
 PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "torchvision")
 
@@ -29,7 +28,8 @@ def train_job(
     device: auto (CUDA where there is one), cpu, cuda, cuda:1 ...; threads: of torch on the CPU.
     """
     chosen = {selection.id: read_json(plan.selection_path(selection)) for selection in plan.needs(configuration)}
-    data_text = _data_checksum(plan, configuration)
+    split = plan.split(configuration.setting)
+    data_text = data_checksum(plan.manifest_path(split.dataset), plan.split_path(split))
     missing: list[tuple[int, Run, str]] = []
     for seed in plan.seeds(configuration):
         run = plan.run(configuration, seed, chosen)
@@ -44,15 +44,6 @@ def train_job(
         _train(plan, configuration, missing, device, threads, checkpoint_seconds)
 
 
-def _data_checksum(plan: Plan, configuration: Configuration) -> str:
-    """What identifies the data: the arrays' checksum from the manifest, and the split's own."""
-    split = plan.split(configuration.setting)
-    path = plan.split_path(split)
-    if not path.is_file():
-        raise RecordError(f"{path}: missing; run `catfish split {configuration.setting}`, or let Snakemake do it")
-    return read_json(plan.manifest_path(split.dataset))["sha256"] + checksum(path, "sha256")
-
-
 def _copied(plan: Plan, folder: Path, fingerprint: str, configuration: Configuration, chosen: dict[str, dict]) -> bool:
     """Take over the files of a grid's run if it is this very run: a best value was trained when the grid was."""
     names = plan.run_files(configuration)
@@ -64,9 +55,8 @@ def _copied(plan: Plan, folder: Path, fingerprint: str, configuration: Configura
                 (folder / "run.json").unlink(missing_ok=True)
                 for name in names[1:]:
                     shutil.copyfile(source / name, folder / name)
-                write_json(
-                    folder / "run.json", record | {"configuration": configuration.id, "copied_from": str(source)}
-                )
+                record |= {"configuration": configuration.id, "copied_from": str(source)}
+                write_record(folder, record, names)
                 print(f"{folder}: the same run as {source}, copied")
                 return True
     return False
@@ -83,9 +73,10 @@ def _train(
     import torch
 
     from catfish.datasets import load_prepared, load_split
+    from catfish.training import checkpoint, lock, stopping
     from catfish.training.batches import on_device
-    from catfish.training.loop import CHECKPOINT_SECONDS, train_run
-    from catfish.training.memory import keep_freed_memory
+    from catfish.training.loop import train_run
+    from catfish.training.memory import exhausted, keep_freed_memory
 
     keep_freed_memory()
     if threads:
@@ -98,31 +89,38 @@ def _train(
         missing[0][1].inputs,
         target,
     )
-    start, keeps_weights = plan.start_path(configuration), WEIGHTS_FILE in plan.run_files(configuration)
-    interval = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
-    for seed, run, fingerprint in missing:
-        folder = plan.run_folder(configuration, seed)
-        print(f"{folder}: {run.epochs} epochs on {target}", flush=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "run.json").unlink(missing_ok=True)
-        for leftover in folder.glob("*.tmp"):  # of a process that was killed while it wrote
-            leftover.unlink()
-        outcome, seconds = train_run(
-            run, data, folder, fingerprint, interval, start, keeps_weights, lambda line: print(line, flush=True)
-        )
-        write_json(
-            folder / "run.json",
-            {
-                "configuration": configuration.id,
-                "seed": seed,
-                "fingerprint": fingerprint,
-                "run": asdict(run),
-                "outcome": outcome,
-                "wall_seconds": round(seconds, 3),
-                **provenance(target),
-            },
-        )
-        print(f"{folder}: {outcome['status']}, {seconds:.1f} s", flush=True)
+    names, start = plan.run_files(configuration), _start(plan, configuration)
+    interval = checkpoint.SECONDS if checkpoint_seconds is None else checkpoint_seconds
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    with stopping.noticed() as asked:
+        for seed, run, fingerprint in missing:
+            folder = plan.run_folder(configuration, seed)
+            if asked():
+                raise Interrupted(f"{folder}: not begun, as asked; the same command goes on")
+            say(f"{folder}: {run.epochs} epochs on {target}")
+            folder.mkdir(parents=True, exist_ok=True)
+            with lock.held(folder) as sign, exhausted(folder, configuration.setting):
+                (folder / "run.json").unlink(missing_ok=True)
+                keeper = checkpoint.Keeper(folder, fingerprint, interval, asked, sign, say)
+                outcome, seconds = train_run(run, data, folder, keeper, start, WEIGHTS_FILE in names, say)
+                record = {"configuration": configuration.id, "seed": seed, "fingerprint": fingerprint}
+                record |= {"run": asdict(run), "outcome": outcome, "wall_seconds": round(seconds, 3)}
+                write_record(folder, record | provenance(target), names)
+                keeper.forget()
+                for leftover in folder.glob("*.tmp"):  # of a process that was killed while it wrote
+                    leftover.unlink()
+            say(f"{folder}: {outcome['status']}, {seconds:.1f} s")
+
+
+def _start(plan: Plan, configuration: Configuration) -> Path | None:
+    """The weights that a configuration starts from, checked against the record of the run that they come from."""
+    path = plan.start_path(configuration)
+    if path is not None and altered(path.parent, read_json(path.parent / "run.json"), [path.name]):
+        raise RecordError(f"{path}: missing, or altered since its run ended; delete {path.parent} and train it again")
+    return path
 
 
 def _device(name: str):
@@ -150,7 +148,7 @@ def provenance(device) -> dict:
         except PackageNotFoundError:
             continue
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    return {"versions": versions, "commit": _commit(), "hardware": hardware, "threads": torch.get_num_threads()}
+    return {"versions": versions, "commit": commit(), "hardware": hardware, "threads": torch.get_num_threads()}
 
 
 def _processor() -> str:
@@ -160,12 +158,3 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return f"{names[0]} x{len(names)}" if names else platform.machine()
-
-
-def _commit() -> str | None:
-    """The project's commit, with a mark if files differ from it; None outside a checkout."""
-    try:
-        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -5,7 +5,7 @@ each setting it is tested in.
 
 - A part is reproduced if the 95 % interval lies within the region, and contradicted if it lies wholly outside.
   Otherwise it is inconclusive, as it is with too few runs, with a run that diverged, or with a missing quantity: the
-  runs that happened to survive are no fair sample.
+  runs that happened to survive are no fair sample. So it is where the setting did not meet the claim's condition.
 - A statement takes the verdict of more than half of its parts, else it is inconclusive: the paper, too, says
   "in most settings". Without any part it was not run.
 - A claim is reproduced if all its statements are, contradicted if one of them is, and inconclusive otherwise. It was
@@ -124,9 +124,18 @@ class Claim:
 
 
 def judge(
-    label: str, statistic: Statistic, samples: list[Sample], region: Region, paper: float = nan, note: str = ""
+    label: str,
+    statistic: Statistic,
+    samples: list[Sample],
+    region: Region,
+    paper: float = nan,
+    note: str = "",
+    doubt: str = "",
 ) -> Part:
-    """The verdict on one part; see the rules above. A value without an interval is given where one exists."""
+    """The verdict on one part; see the rules above. A value without an interval is given where one exists.
+
+    doubt: why even an interval within the region does not reproduce the statement, if there is such a reason.
+    """
     n = sum(len(sample.values) for sample in samples)
     complaints = [text for sample in samples for text in sample.complaints(statistic.least)]
     groups = [sample.values for sample in samples]
@@ -136,9 +145,13 @@ def judge(
         return Part(label, Estimate(value, nan, nan, n), Verdict.INCONCLUSIVE, "; ".join(complaints), paper, note)
     estimate = statistic.estimate(*groups)
     verdict = region.verdict(estimate)
-    reason = "" if verdict != Verdict.INCONCLUSIVE else "the interval reaches to both sides"
-    if isnan(estimate.low):
+    reason = ""
+    if verdict == Verdict.REPRODUCED and doubt:
+        verdict, reason = Verdict.INCONCLUSIVE, doubt
+    elif isnan(estimate.low):
         reason = "the statistic does not exist for these values"
+    elif verdict == Verdict.INCONCLUSIVE:
+        reason = "the interval reaches to both sides"
     return Part(label, estimate, verdict, reason, paper, note)
 
 

@@ -16,7 +16,9 @@ from catfish.analysis.figures import (
     memorisation,
     onset,
     penalised,
+    steps,
     style,
+    sweeps,
 )
 from catfish.errors import ConfigError
 from catfish.plan import Plan
@@ -35,6 +37,11 @@ FIGURES: dict[str, Callable[[Plan, str], tuple[Figure, pd.DataFrame]]] = {
     "figure10": continuation.draw,
     "figure11": hessian.draw,
     "figure12": correlation.draw_learning_rates,
+    "figure13": sweeps.draw,
+    "figure14": sweeps.draw,
+    "figure15": steps.draw,
+    "figure16": steps.draw,
+    "figure17": sweeps.draw,
     "figure18": correlation.draw_hessian,
 }
 

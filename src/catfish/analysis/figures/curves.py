@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 
 from catfish.analysis.collect import Case, LoadedRun
@@ -34,16 +35,16 @@ def curve(
     return data[COLUMNS]
 
 
-def draw(axes, data: pd.DataFrame, colour, linestyle: str = "-") -> None:
-    """One method's series: a line with a band from minimum to maximum; a diverged run is thin and ends in a cross."""
+def draw(axes, data: pd.DataFrame, colour, linestyle: str = "-", band: bool = True) -> None:
+    """One method's series: a line, with a band from minimum to maximum; a diverged run is thin and ends in a cross."""
     for outcome, part in data.groupby("outcome", sort=False):
         if outcome == "completed":
             axes.plot(part["x"], part["y"], color=colour, linestyle=linestyle)
-            if part["n"].max() > 1:
+            if band and part["n"].max() > 1:
                 axes.fill_between(part["x"], part["y_low"], part["y_high"], color=colour, alpha=0.2, linewidth=0)
         else:
             axes.plot(part["x"], part["y"], color=colour, linestyle=linestyle, linewidth=0.7)
-            axes.plot(part["x"].iloc[-1:], part["y"].iloc[-1:], color=colour, marker="x", markersize=4)
+            axes.plot(part["x"].iloc[-1:], part["y"].iloc[-1:], color=colour, marker="x", markersize=4, clip_on=False)
 
 
 def smoothing_window(epochs: int) -> int:
@@ -52,7 +53,7 @@ def smoothing_window(epochs: int) -> int:
 
 
 def _smoothed(values: pd.Series, window: int, first: int) -> pd.Series:
-    values = values.loc[first:]
+    values = values.loc[first:].replace([np.inf, -np.inf], np.nan)  # the last values before a divergence can overflow
     return values.rolling(window, center=True, min_periods=1).mean().where(values.notna())
 
 

@@ -5,14 +5,17 @@ from contextlib import AbstractContextManager
 from io import BytesIO
 
 import matplotlib
+import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from catfish.analysis import labels
+from catfish.analysis import labels, published
 from catfish.analysis.collect import Case
+from catfish.config import Params
 
 PAGE = 6.75  # inches: the full width of a two-column page
 
@@ -90,21 +93,43 @@ def _titled(strips: list[FigureBase], titles: list[str]) -> list[FigureBase]:
     return strips[: len(titles)]
 
 
-def finish(axes, data: pd.DataFrame, label: str, epochs: int) -> None:
-    """Labels and scales of a panel over all epochs of a training, once the lines in `data` are drawn.
+def title(params: Params, setting: str) -> str:
+    """The heading of a setting, by the name of the one it varies (`x` of `x_large`) if the paper has none for it."""
+    known = setting
+    while "_" in known and published.label(known) is None:
+        known = known.rpartition("_")[0]
+    return labels.title(params, setting).replace(setting, published.label(known) or setting, 1)
+
+
+def finish(
+    axes, data: pd.DataFrame, label: str, end: int, unit: str = "epoch", shared: pd.DataFrame | None = None
+) -> None:
+    """Labels and scales of a panel over a training up to its last epoch or step, once the lines in `data` are drawn.
 
     The y axis starts at zero; it is logarithmic if positive values, other than percentages, span over two decades.
+    Its range is that of the completed runs, if there are any, in `shared`: the data of all panels with the same axis.
     """
-    axes.set_xlabel("epoch")
+    axes.set_xlabel(unit)
     axes.set_ylabel(label)
-    axes.set_xlim(-0.03 * epochs, 1.03 * epochs)
+    axes.set_xlim(-0.03 * end, 1.03 * end)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
-    if not label.endswith("(%)") and spans(data["y"]):
+    scaled = data if shared is None else shared
+    scaled = scaled[_completed(scaled)] if _completed(scaled).any() else scaled
+    high = scaled["y_high"].max()
+    if not label.endswith("(%)") and spans(scaled["y"]):
         axes.set_yscale("log")
-    elif (data["y"] > 0).any():
-        axes.set_ylim(0, 1.05 * data["y_high"].max())
-    if not (data["outcome"] == "completed").any():
-        note(axes, "every run diverged")
+        axes.set_ylim(scaled.loc[scaled["y_low"] > 0, "y_low"].min() / 1.5, 1.5 * high)
+    elif high > 0:
+        axes.set_ylim(0, 1.05 * high)
+    for cross in axes.get_lines():
+        if cross.get_marker() == "x":  # of a diverged run: at the edge if it left the range
+            cross.set_ydata(np.clip(cross.get_ydata(), *axes.get_ylim()))
+    if not _completed(data).any():
+        axes.set_title("every run diverged", loc="right", color=_OTHER)
+
+
+def _completed(data: pd.DataFrame) -> pd.Series:
+    return data["outcome"] == "completed"
 
 
 def note(axes, text: str) -> None:
@@ -124,7 +149,14 @@ def spans(values: pd.Series) -> bool:
     return len(positive) > 0 and positive.max() > 100 * positive.min()
 
 
-def legend(strip: FigureBase, keys: list[Line2D], cases: list[Case], window: int = 1, remark: str = "") -> None:
+def legend(
+    strip: FigureBase,
+    keys: list[Artist],
+    cases: list[Case],
+    window: int = 1,
+    unit: str = "epochs",
+    remark: str = "",
+) -> None:
     """The keys below the panels, and what line and band are: runs, spread, and smoothing over `window` epochs.
 
     `remark` stands in a line of its own.
@@ -135,7 +167,7 @@ def legend(strip: FigureBase, keys: list[Line2D], cases: list[Case], window: int
     else:
         text = f"mean and range of {' or '.join(map(str, counts))} runs"
     if window > 1:
-        text += f"; moving average over {window} epochs"
+        text += f"; moving average over {window} {unit}"
     if remark:
         text += f"\n{remark}"
     if any(case.diverged for case in cases):
@@ -143,7 +175,7 @@ def legend(strip: FigureBase, keys: list[Line2D], cases: list[Case], window: int
     below(strip, keys, text)
 
 
-def below(strip: FigureBase, keys: list[Line2D], title: str) -> None:
+def below(strip: FigureBase, keys: list[Artist], title: str) -> None:
     """A legend below the panels, in as many columns as there is room for."""
     renderer = FigureCanvasAgg(strip.figure).get_renderer()
     for columns in range(len(keys), 0, -1):
@@ -166,9 +198,12 @@ def case_text(case: Case) -> str:
     if case.coefficient is not None:
         symbol = r"$\beta$" if name == "mixup" else r"$\alpha$"
         text += f", {symbol} = {labels.number(case.coefficient)}"
-    if case.diverged:
-        text += f" ({len(case.diverged)} of {len(case.runs)} diverged)"
-    return text
+    return text + diverged_text(case)
+
+
+def diverged_text(case: Case) -> str:
+    """How many of a case's runs diverged, in parentheses; nothing if none did."""
+    return f" ({len(case.diverged)} of {len(case.runs)} diverged)" if case.diverged else ""
 
 
 def images(figure: Figure) -> dict[str, bytes]:

@@ -1,0 +1,120 @@
+"""Whether a results folder holds what the plan asks for, and holds it unharmed."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from catfish.analysis.collect import load_run
+from catfish.analysis.select import choose
+from catfish.errors import RecordError, UserError
+from catfish.files import checksum
+from catfish.plan import Configuration, Plan, Split, canonical
+from catfish.records import altered, data_checksum, read_json
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it should be: its kind, and a text that names the file and the cure."""
+
+    kind: str  # missing | unfinished | damaged | differs | left over | unknown
+    text: str
+
+
+def verify(plan: Plan) -> Iterator[Finding]:
+    """Look at every data set, split, run and selection of the plan, and at run folders that are not in it."""
+    for dataset in dict.fromkeys(split.dataset for split in plan.splits.values()):
+        yield from _data(plan, dataset)
+    for configuration in plan.jobs:
+        for seed in plan.seeds(configuration):
+            yield from _run(plan, configuration, seed)
+    for selection in plan.selections.values():
+        yield from _selection(plan, selection)
+    yield from _unknown(plan)
+
+
+def _data(plan: Plan, dataset: str) -> Iterator[Finding]:
+    manifest = plan.manifest_path(dataset)
+    if not manifest.is_file():
+        yield Finding("missing", f"{manifest.parent}: not prepared here; run `catfish prepare {dataset}`")
+        return
+    try:
+        damaged = checksum(manifest.with_name("arrays.npz"), "sha256") != read_json(manifest)["sha256"]
+    except (RecordError, KeyError, OSError) as error:
+        yield Finding("damaged", f"{manifest}: {error}; run `catfish prepare {dataset}` again")
+        return
+    if damaged:
+        text = "altered or damaged, its sha256 is not the one in manifest.json"
+        yield Finding("damaged", f"{manifest.with_name('arrays.npz')}: {text}; delete it and prepare it again")
+
+
+def _run(plan: Plan, configuration: Configuration, seed: int) -> Iterator[Finding]:
+    folder, names = plan.run_folder(configuration, seed), plan.run_files(configuration)
+    if not (folder / "run.json").is_file():
+        begun = folder.is_dir() and any(folder.iterdir())
+        kind, what = ("unfinished", "begun, not finished") if begun else ("missing", "not there")
+        yield Finding(kind, f"{folder}: {what}; run `catfish train {configuration.id}`")
+        return
+    try:
+        record = load_run(folder).record
+    except RecordError as error:
+        yield Finding("damaged", str(error))
+        return
+    for name in altered(folder, record, names):
+        yield Finding("damaged", f"{folder / name}: missing, or altered since the run ended; train the run again")
+    if (record["configuration"], record["seed"]) != (configuration.id, seed):
+        found = f"seed {record['seed']} of {record['configuration']}"
+        yield Finding("differs", f"{folder / 'run.json'}: is {found}; delete the folder and train again")
+    else:
+        yield from _settings(plan, configuration, seed, record)
+    for path in sorted(folder.iterdir()):
+        if path.name not in names:
+            yield Finding("left over", f"{path}: beside a finished run; delete it")
+
+
+def _settings(plan: Plan, configuration: Configuration, seed: int, record: dict) -> Iterator[Finding]:
+    """Whether a run was made by the settings, selections and data that there are now."""
+    path = plan.run_folder(configuration, seed) / "run.json"
+    try:
+        chosen = {selection.id: read_json(plan.selection_path(selection)) for selection in plan.needs(configuration)}
+        planned = plan.run(configuration, seed, chosen)
+    except RecordError as error:
+        yield Finding("missing", f"{path}: cannot be compared ({error})")
+        return
+    expected = json.loads(canonical(asdict(planned)))
+    differing = [key for key, value in expected.items() if record["run"].get(key) != value]
+    if differing:
+        text = f"differs from params.yaml or its selections in {', '.join(differing)}"
+        yield Finding("differs", f"{path}: {text}; train it again, or take the change back")
+    elif _other_data(plan, plan.split(configuration.setting), planned, record):
+        yield Finding("differs", f"{path}: made from other data than is prepared here; train it again")
+
+
+def _other_data(plan: Plan, split: Split, planned, record: dict) -> bool:
+    manifest, path = plan.manifest_path(split.dataset), plan.split_path(split)
+    if not (manifest.is_file() and path.is_file()):
+        return False  # results can be looked at without their data
+    return planned.fingerprint(data_checksum(manifest, path)) != record["fingerprint"]
+
+
+def _selection(plan: Plan, selection) -> Iterator[Finding]:
+    path = plan.selection_path(selection)
+    if not path.is_file():
+        yield Finding("missing", f"{path}: not there; run `catfish select {selection.id}`")
+        return
+    try:
+        same = read_json(path) == choose(plan, selection)
+    except RecordError:
+        return  # one of its runs, which is a finding of its own
+    except UserError as error:
+        yield Finding("differs", f"{path}: {error}")
+        return
+    if not same:
+        yield Finding("differs", f"{path}: is not what its runs give; run `catfish select {selection.id}` again")
+
+
+def _unknown(plan: Plan) -> Iterator[Finding]:
+    planned = {folder for configuration in plan.jobs for folder in plan.run_folders(configuration)}
+    for path in sorted(Path(plan.results).glob("runs/**/run.json")):
+        if path.parent not in planned:
+            yield Finding("unknown", f"{path.parent}: a run that the plan does not have; delete it if it is not wanted")
