@@ -1,17 +1,13 @@
-"""Settings that share a panel: what they are called, how they differ, and the colours of what differs."""
+"""Settings that share a panel: what they are called, and how they differ."""
 
 from collections.abc import Iterable
 
 import pandas as pd
-from matplotlib.colors import Colormap, LinearSegmentedColormap
 
 from catfish.analysis import labels, published
 from catfish.analysis.collect import Case
 from catfish.config import Params
 
-# Blue for small to red for large, as in Figure 12 of the paper; dark throughout, to be seen on white.
-_COLOURS = ["#1A3F8F", "#5B9AC9", "#8E8E8E", "#C98A5B", "#B2182B"]
-GROWING: Colormap = LinearSegmentedColormap.from_list("growing", _COLOURS)
 ACCURACY = {"last": "final test accuracy (%)", "best_validation": "test accuracy (%)\nat best validation"}
 _SYMBOLS = {"learning_rate": r"$\eta$", "batch_size": "$S$"}
 _MODELS = {"simplecnn": "SimpleCNN", "vgg11": "VGG11", "densenet40_12": "DenseNet", "wresnet44_3": "WResNet",
@@ -44,10 +40,16 @@ def hyperparameters(params: Params, case: Case) -> dict[str, float]:
     return {"learning_rate": case.learning_rate, "batch_size": params.settings[case.configuration.setting].batch_size}
 
 
+def varying(params: Params, cases: list[Case]) -> list[str]:
+    """Which of the hyper-parameters differ between the cases; the learning rate if none does."""
+    values = [hyperparameters(params, case) for case in cases]
+    return [key for key in _SYMBOLS if len({each[key] for each in values}) > 1] or ["learning_rate"]
+
+
 def differences(params: Params, cases: list[Case]) -> dict[tuple[str, float], str]:
     """Setting and learning rate -> what tells a case from the others, as in `S = 100`; the rate if nothing does."""
     values = [hyperparameters(params, case) for case in cases]
-    varied = [key for key in _SYMBOLS if len({each[key] for each in values}) > 1] or ["learning_rate"]
+    varied = varying(params, cases)
     texts = [", ".join(f"{_SYMBOLS[key]} = {labels.number(each[key])}" for key in varied) for each in values]
     return {(case.configuration.setting, case.learning_rate): text for case, text in zip(cases, texts)}
 
