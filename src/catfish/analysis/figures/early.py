@@ -68,13 +68,13 @@ def _run(run: LoadedRun, early_loss: float, report: str) -> dict:
 
 def _panel(strip: FigureBase, params: Params, cases: list[Case], data: pd.DataFrame) -> None:
     cases = sorted(cases, key=lambda case: tuple(panels.hyperparameters(params, case).values()))
-    values = [panels.hyperparameters(params, case)[panels.varying(params, cases)[0]] for case in cases]
-    colours = scale.colours(values)
+    places = [2.0**place for place in range(len(cases))]  # evenly spaced: the values may be as near as 0.007 and 0.01
+    colours = scale.colours(places)
     texts = panels.differences(params, cases)
     axes = strip.subplots()
     keys = []
-    for case, value in zip(cases, values):
-        colour = to_hex(colours.to_rgba(value))
+    for case, place in zip(cases, places):
+        colour = to_hex(colours.to_rgba(place))
         setting, rate = case.configuration.setting, case.learning_rate
         keys.append(style.key(texts[setting, rate], colour, linestyle="", marker="o"))
         own = data[(data["setting"] == setting) & (data["learning_rate"] == rate)]

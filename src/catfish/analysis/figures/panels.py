@@ -40,16 +40,10 @@ def hyperparameters(params: Params, case: Case) -> dict[str, float]:
     return {"learning_rate": case.learning_rate, "batch_size": params.settings[case.configuration.setting].batch_size}
 
 
-def varying(params: Params, cases: list[Case]) -> list[str]:
-    """Which of the hyper-parameters differ between the cases; the learning rate if none does."""
-    values = [hyperparameters(params, case) for case in cases]
-    return [key for key in _SYMBOLS if len({each[key] for each in values}) > 1] or ["learning_rate"]
-
-
 def differences(params: Params, cases: list[Case]) -> dict[tuple[str, float], str]:
     """Setting and learning rate -> what tells a case from the others, as in `S = 100`; the rate if nothing does."""
     values = [hyperparameters(params, case) for case in cases]
-    varied = varying(params, cases)
+    varied = [key for key in _SYMBOLS if len({each[key] for each in values}) > 1] or ["learning_rate"]
     texts = [", ".join(f"{_SYMBOLS[key]} = {labels.number(each[key])}" for key in varied) for each in values]
     return {(case.configuration.setting, case.learning_rate): text for case, text in zip(cases, texts)}
 
