@@ -319,6 +319,21 @@ def test_hessian_curves_of_both_sets(project):
     assert all(int(c[1:3], 16) > int(c[5:7], 16) for c in (red, also_red)) and int(blue[1:3], 16) < int(blue[5:7], 16)
 
 
+def test_a_diverged_run_of_figure_11_is_left_out_of_the_means_and_counted(project):
+    made = project({"figure11": Output(("resnet26_c100_long",), **SWEEP)},
+                   resnet26_c100_long={"learning_rates": (0.001, 0.01), "tuning_seeds": 2})  # fmt: skip
+    columns = {"hessian_trace": [9.0, 4.0], "train_loss": [2.0, 0.5], "validation_accuracy": [0.1, 0.5],
+               "test_accuracy": [0.1, 0.25]}  # fmt: skip
+    for configuration in made.plan.shown("figure11"):
+        for seed in (0, 1):
+            ends = configuration.learning_rate == 0.01 or seed == 1
+            rows = {name: values if ends else values + values[1:] * 2 for name, values in columns.items()}
+            made.run(configuration, seed, diverged=9 if ends else None, **rows)
+    figure, _ = draw(made.plan, "figure11")
+    assert r"$\eta$ = 0.001: $\ell$ 0.5, TA 25.0 % (1 diverged)" in texts(figure)
+    assert r"$\eta$ = 0.01: 2 diverged" in texts(figure)
+
+
 # Figures 12 and 18
 
 

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import MaxNLocator
 
@@ -18,6 +17,7 @@ from catfish.plan import Plan
 COLUMNS = ["panel", "group", "setting", "learning_rate", "batch_size", "seed", "outcome", "value", "bin_low",
            "bin_high"]  # fmt: skip
 EARLY, HESSIAN, ACCURACY = "early_fisher_trace", "hessian_trace", "test_accuracy"
+_COLOURS = ["#B2182B", "#1A3F8F"]  # weaker and stronger regularisation, the hues of Figure 11
 _BINS = 12
 
 
@@ -87,7 +87,7 @@ def _row(strip: FigureBase, params: Params, cases: list[Case], data: pd.DataFram
     texts = panels.differences(params, starts) if starts else {}
     named = {setting: text for (setting, _), text in texts.items()}
     order = list(dict.fromkeys([*named, *data["group"]]))
-    palette = {group: to_hex(colour) for group, colour in zip(order, panels.GROWING(np.linspace(1, 0, len(order))))}
+    palette = dict(zip(order, [*_COLOURS, *["#777777"] * len(order)]))
     early, hessian, accuracy = strip.subplots(1, 3)
     _bars(early, data[data["panel"] == EARLY], named, palette)
     _histogram(hessian, data[data["panel"] == HESSIAN], palette, r"final $\mathrm{Tr}(\mathbf{H}_f)$")

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, LogNorm, Normalize
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure, FigureBase
 
 from catfish.analysis import labels
 from catfish.analysis.collect import Case, load
-from catfish.analysis.figures import curves, panels, style
+from catfish.analysis.figures import curves, panels, scale, style
 from catfish.plan import Plan
 
 FISHER, MINIBATCH, HESSIAN = "fisher_trace", "fisher_trace_minibatch", "hessian_trace"
@@ -75,16 +75,16 @@ def _points(case: Case, x: str, y: str) -> pd.DataFrame:
 
 def _rates_row(strip: FigureBase, cases: list[Case], data: pd.DataFrame, epochs: int) -> None:
     rates = sorted(case.learning_rate for case in cases)
-    scale = ScalarMappable(_between(rates), panels.GROWING)
+    colours = scale.colours(rates)
     axes = strip.subplots(1, 3)
     points = data[data["series"] == "points"]
-    _scatter(axes[0], points, "learning_rate", scale, FISHER, MINIBATCH)
+    _scatter(axes[0], points, "learning_rate", colours, FISHER, MINIBATCH)
     for ax, column in zip(axes[1:], (FISHER, MINIBATCH)):
         shown = data[data["panel"] == column]
         for rate, part in shown.groupby("learning_rate"):
-            curves.draw(ax, part, scale.to_rgba(rate))
+            curves.draw(ax, part, colours.to_rgba(rate))
         style.finish(ax, shown, _LABELS[column], epochs)
-    bar = strip.colorbar(scale, ax=axes, pad=0.01, aspect=25)
+    bar = strip.colorbar(colours, ax=axes, pad=0.01, aspect=25)
     bar.set_label(r"learning rate $\eta$")
     bar.set_ticks(rates, labels=[labels.number(value) for value in rates])
     bar.minorticks_off()
@@ -92,21 +92,21 @@ def _rates_row(strip: FigureBase, cases: list[Case], data: pd.DataFrame, epochs:
 
 
 def _hessian_row(strip: FigureBase, cases: list[Case], data: pd.DataFrame, epochs: int) -> None:
-    scale = ScalarMappable(Normalize(0, epochs), _EPOCHS)
+    colours = ScalarMappable(Normalize(0, epochs), _EPOCHS)
     axes = strip.subplots(1, 2)
     for ax, column in zip(axes, (FISHER, MINIBATCH)):
         points = data[data["panel"] == f"{HESSIAN} against {column}"]
-        _scatter(ax, points, "epoch", scale, column, HESSIAN)
+        _scatter(ax, points, "epoch", colours, column, HESSIAN)
     limits = [*axes[0].get_xlim(), *axes[0].get_ylim()]
     axes[0].plot([min(limits), max(limits)], [min(limits), max(limits)], color="#777777", linewidth=0.8, linestyle="--")
     axes[0].set(xlim=limits[:2], ylim=limits[2:])
-    strip.colorbar(scale, ax=axes, pad=0.01, aspect=25).set_label("epoch")
+    strip.colorbar(colours, ax=axes, pad=0.01, aspect=25).set_label("epoch")
     keys = [style.key("an epoch; bar: standard error over the probes", "#777777", linestyle="", marker="."),
             style.key(f"{_LABELS[HESSIAN]} = {_LABELS[FISHER]}", "#777777", linestyle="--")]  # fmt: skip
     style.below(strip, keys, _runs(cases))
 
 
-def _scatter(axes, points: pd.DataFrame, colour: str, scale: ScalarMappable, x: str, y: str) -> None:
+def _scatter(axes, points: pd.DataFrame, by: str, colours: ScalarMappable, x: str, y: str) -> None:
     """Points coloured by a column, with bars for the error of y; both axes are logarithmic if one has to be."""
     axes.set_xlabel(_LABELS[x])
     axes.set_ylabel(_LABELS[y])
@@ -121,7 +121,7 @@ def _scatter(axes, points: pd.DataFrame, colour: str, scale: ScalarMappable, x: 
     error = [points["y"] - points["y_low"], points["y_high"] - points["y"]]
     axes.errorbar(points["x"], points["y"], yerr=error, fmt="none", ecolor="#BBBBBB", elinewidth=0.5)
     size = 9 if len(points) < 300 else 4
-    axes.scatter(points["x"], points["y"], c=scale.to_rgba(points[colour]), s=size, alpha=0.75, linewidths=0, zorder=2)
+    axes.scatter(points["x"], points["y"], c=colours.to_rgba(points[by]), s=size, alpha=0.75, linewidths=0, zorder=2)
     text = panels.correlation_text(points, "points")
     hidden = (points[["x", "y"]] <= 0).any(axis=1).sum()
     if logarithmic and hidden:
@@ -134,9 +134,3 @@ def _runs(cases: list[Case]) -> str:
     runs, diverged = sum(len(case.runs) for case in cases), sum(len(case.diverged) for case in cases)
     text = "all measured epochs of " + ("a single run" if runs == 1 else f"{runs} runs")
     return text + (f", {diverged} of which diverged" if diverged else "")
-
-
-def _between(values: list[float]) -> LogNorm:
-    """log10 of the value on the colour scale; half a decade around a single one."""
-    low, high = min(values), max(values)
-    return LogNorm(low, high) if low < high else LogNorm(low / 10**0.5, high * 10**0.5)

@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure, FigureBase
@@ -10,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from catfish.analysis import labels
 from catfish.analysis.collect import Case, LoadedRun, load
-from catfish.analysis.figures import panels, style
+from catfish.analysis.figures import panels, scale, style
 from catfish.analysis.statistics import early_fisher_trace, summarise, test_accuracy
 from catfish.config import Params
 from catfish.errors import ConfigError
@@ -69,11 +68,13 @@ def _run(run: LoadedRun, early_loss: float, report: str) -> dict:
 
 def _panel(strip: FigureBase, params: Params, cases: list[Case], data: pd.DataFrame) -> None:
     cases = sorted(cases, key=lambda case: tuple(panels.hyperparameters(params, case).values()))
-    colours = [to_hex(colour) for colour in panels.GROWING(np.linspace(0, 1, len(cases)))]
+    places = [2.0**place for place in range(len(cases))]  # evenly spaced: the values may be as near as 0.007 and 0.01
+    colours = scale.colours(places)
     texts = panels.differences(params, cases)
     axes = strip.subplots()
     keys = []
-    for case, colour in zip(cases, colours):
+    for case, place in zip(cases, places):
+        colour = to_hex(colours.to_rgba(place))
         setting, rate = case.configuration.setting, case.learning_rate
         keys.append(style.key(texts[setting, rate], colour, linestyle="", marker="o"))
         own = data[(data["setting"] == setting) & (data["learning_rate"] == rate)]

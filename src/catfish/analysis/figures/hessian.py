@@ -72,6 +72,10 @@ def _panel(strip: FigureBase, params: Params, cases: list[Case], data: pd.DataFr
 
 
 def _achieved(data: pd.DataFrame) -> str:
-    """A legend's smallest training loss and test accuracy, means over the runs; `diverged` without any."""
+    """A legend's smallest training loss and test accuracy, means over the runs that completed; how many did not."""
     loss, accuracy = data["min_train_loss"].iloc[0], data["test_accuracy"].iloc[0]
-    return "diverged" if pd.isna(loss) else rf"$\ell$ {labels.number(loss)}, TA {accuracy:.1f} %"
+    diverged = data.loc[data["outcome"] != "completed", "outcome"].nunique()
+    ended = f"{diverged} diverged" if diverged else ""
+    if pd.isna(loss):
+        return ended
+    return rf"$\ell$ {labels.number(loss)}, TA {accuracy:.1f} %" + (f" ({ended})" if ended else "")

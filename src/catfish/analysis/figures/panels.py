@@ -1,17 +1,13 @@
-"""Settings that share a panel: what they are called, how they differ, and the colours of what differs."""
+"""Settings that share a panel: what they are called, and how they differ."""
 
 from collections.abc import Iterable
 
 import pandas as pd
-from matplotlib.colors import Colormap, LinearSegmentedColormap
 
 from catfish.analysis import labels, published
 from catfish.analysis.collect import Case
 from catfish.config import Params
 
-# Blue for small to red for large, as in Figure 12 of the paper; dark throughout, to be seen on white.
-_COLOURS = ["#1A3F8F", "#5B9AC9", "#8E8E8E", "#C98A5B", "#B2182B"]
-GROWING: Colormap = LinearSegmentedColormap.from_list("growing", _COLOURS)
 ACCURACY = {"last": "final test accuracy (%)", "best_validation": "test accuracy (%)\nat best validation"}
 _SYMBOLS = {"learning_rate": r"$\eta$", "batch_size": "$S$"}
 _MODELS = {"simplecnn": "SimpleCNN", "vgg11": "VGG11", "densenet40_12": "DenseNet", "wresnet44_3": "WResNet",
