@@ -1,6 +1,7 @@
 # make figures   everything at the default scale, demo; SCALE=laptop or SCALE=paper for more
 # make report    the same, and report.html: all of it in one page, with captions, params and provenance
 # make test      the tests            make lint   style, formatting, workflow checks
+# make soak      a campaign of which 100 processes are killed, compared with an undisturbed one
 # make bench     curvature and training step beside other libraries and loops, in an environment of its own (.venv-bench)
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ CORES ?= all
 VENV := .venv
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-.PHONY: figures report test lint bench clean
+.PHONY: figures report test lint soak bench clean
 
 figures: $(VENV)/pipeline
 	$(RUN) snakemake --cores $(CORES) --config scale=$(SCALE) -- figures
@@ -27,6 +28,9 @@ lint: $(VENV)/development
 	$(RUN) ruff format --check .
 	$(RUN) snakefmt --check Snakefile workflow
 	$(RUN) snakemake --lint
+
+soak: $(VENV)/pipeline
+	$(RUN) python tests/soak.py --scale $(SCALE) $(SOAK)
 
 bench: $(VENV)-bench/ready
 	PYTHONPATH=src $(VENV)-bench/bin/python benchmarks/curvature.py $(CURVATURE)

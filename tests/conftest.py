@@ -25,12 +25,7 @@ TINY = {
         "tuning_seeds": 1,
     },
     "settings": {
-        "simplecnn_c10": {
-            "dataset": "digits",
-            "width": 0.1,
-            "learning_rates": [0.01, 0.05],
-            "coefficients": {"fp": [0.001, 0.01]},
-        },
+        "simplecnn_c10": {"dataset": "digits", "width": 0.1, "learning_rates": [0.01, 0.05]},
         "simplecnn_c10_steps": {"learning_rates": [0.01], "epochs": 2, "measure": {"fisher_steps": 4}},
         "vgg11_c100": {"dataset": "digits", "width": 0.05, "milestones": [1], "learning_rates": [0.003, 0.01]},
         "resnet18_imagenet": {"examples": None},
@@ -86,6 +81,7 @@ def tiny_text() -> str:
     document["scales"]["tiny"] = TINY
     for name in filter(LARGE_BATCHES.fullmatch, list(document["settings"])):
         del document["settings"][name]
+    del document["settings"]["simplecnn_c10"]["coefficients"]
     document["outputs"] = {name: document["outputs"][name] for name in TINY["outputs"]}
     return yaml.safe_dump(document | {"scale": "tiny"}, sort_keys=False)
 

@@ -131,9 +131,8 @@ def test_values_that_overflowed_are_left_out(plan, rewritten):
 
 def test_a_setting_is_headed_by_the_one_it_varies(plan):
     params = plan().params
-    assert style.title(params, "simplecnn_c10_large") == "SimpleCNN/C10 (digits), demo scale"
-    assert style.title(params, "simplecnn_c10") == labels.title(params, "simplecnn_c10")
-    assert style.title(params, "resnet56_c100") == labels.title(params, "resnet56_c100")
+    assert labels.title(params, "simplecnn_c10_large") == "SimpleCNN/C10 (digits), demo scale"
+    assert labels.title(params, "resnet56_c100") == "ResNet-56/C100 (digits), demo scale"
 
 
 def legend_texts(figure) -> list[str]:

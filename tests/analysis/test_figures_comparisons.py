@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection
 
-from catfish.analysis import figures
+from catfish.analysis import figures, labels
 from catfish.analysis.figures import continuation, correlation, early, hessian, onset, panels, style
 from catfish.config import Output
 from catfish.errors import ConfigError
@@ -378,9 +378,9 @@ def test_headings_name_network_and_data(project):
     params = project(
         {"figure12": Output(("simplecnn_c10",), **SWEEP)}, resnet26_c100={"model": "resnet26_arpit"}
     ).plan.params
-    assert panels.heading(params, "resnet26_c100") == "ResNet-26/C100 (digits)"
-    assert panels.heading(params, "resnet18_imagenet") == "SimpleCNN/ImageNet (digits)"
-    assert panels.heading(params, "simplecnn_c10") == "SimpleCNN/C10 (digits)"
+    assert labels.setting(params, "resnet26_c100") == "ResNet-26/C100 (digits)"
+    assert labels.setting(params, "resnet18_imagenet") == "SimpleCNN/ImageNet (digits)"
+    assert labels.setting(params, "simplecnn_c10") == "SimpleCNN/C10 (digits)"
 
 
 def test_rank_correlation_is_spearmans():

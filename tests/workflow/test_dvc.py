@@ -158,3 +158,30 @@ def test_an_interruption_loses_no_finished_run(repository, how):
     after = repository.histories()
     assert {path: after[path] for path in made} == made
     assert repository.run("dvc", "status").strip() == UP_TO_DATE
+
+
+def test_an_experiment_is_compared_with_the_commit(repository):
+    repository.run("dvc", "exp", "run", "--set-param", "scales.tiny.setting_defaults.momentum=0.8")
+    changed = json.loads(repository.run("dvc", "params", "diff", "--json"))["params.yaml"]
+    assert changed == {"scales.tiny.setting_defaults.momentum": {"old": None, "new": 0.8}}
+    metrics = json.loads(repository.run("dvc", "metrics", "diff", "--json"))["results/tiny/metrics.json"]
+    assert metrics["simplecnn_c10.baseline.max_fisher_trace"]["diff"] != 0
+    repository.run("dvc", "plots", "diff", "HEAD")
+    assert '"rev": "HEAD"' in (repository.folder / "dvc_plots/index.html").read_text()
+
+
+def test_results_travel_through_a_remote_and_are_not_trained_again(repository, tmp_path):
+    repository.run("dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
+    repository.commit("a remote")
+    repository.run("dvc", "push")
+    repository.run("git", "clone", "--quiet", str(repository.folder), str(tmp_path / "clone"))
+    clone = Repository(tmp_path / "clone")
+    assert not (clone.folder / "results/tiny/runs").exists()
+    clone.run("dvc", "pull")
+    before = clone.histories()
+    assert len(before) == len(repository.histories())
+    shutil.rmtree(clone.folder / "figures/tiny")
+    clone.run("snakemake", "--cores", "2", "--config", "scale=tiny", "--", "figures")
+    assert clone.histories() == before
+    original = repository.folder / "figures/tiny/table1.csv"
+    assert (clone.folder / "figures/tiny/table1.csv").read_bytes() == original.read_bytes()

@@ -27,6 +27,11 @@ except UserError as error:
 
 SCALE = plan.params.scale
 OPTIONS = f"--scale {SCALE}"
+CHECKPOINTS = (
+    f"--checkpoint-seconds {config['checkpoint_seconds']}"
+    if "checkpoint_seconds" in config
+    else ""
+)
 config["scale"] = SCALE  # for the report's first page
 TITLES = yaml.safe_load(
     (SOURCE.parent / "workflow" / "report" / "titles.yaml").read_text()

@@ -43,5 +43,6 @@ for seeds, files in sorted(
         params:
             options=OPTIONS,
             runs=training_text,
+            checkpoints=CHECKPOINTS,
         shell:
-            "python -m catfish train {params.options} --threads {threads} {wildcards.configuration} > {log} 2>&1"
+            "python -m catfish train {params.options} {params.checkpoints} --threads {threads} {wildcards.configuration} > {log} 2>&1"

@@ -16,6 +16,10 @@ _METHODS = {
     "gp_r": ("GP_r", "GP$_r$"),
     "mixup": ("Mixup", "Mixup"),
 }
+_MODELS = {"simplecnn": "SimpleCNN", "vgg11": "VGG11", "densenet40_12": "DenseNet", "wresnet44_3": "WResNet",
+           "wresnet44_3_skipinit": "WResNet"}  # fmt: skip
+_DATASETS = {"cifar10": "C10", "cifar100": "C100", "tinyimagenet": "TinyImageNet", "imagenet": "ImageNet",
+             "imagenet64": "ImageNet 64x64", "digits": "digits"}  # fmt: skip
 EPOCHS = {"last": "the last epoch", "best_validation": "the epoch of the best validation accuracy"}
 
 
@@ -29,11 +33,16 @@ def method_tex(name: str) -> str:
 
 
 def setting(params: Params, name: str) -> str:
-    """A setting as the paper writes it, with its label noise, and with its data set where that is not the paper's."""
+    """A setting as the paper writes it, with its label noise, and with its data set where that is not the paper's.
+
+    Where the paper has no table of it, by its model and data set, as in `ResNet-26/C10`.
+    """
     spec = params.settings[name]
     noise = f", {spec.label_noise:.0%} noise" if spec.label_noise else ""
     data = "" if comparable(params, name) else f" ({spec.dataset})"
-    return (published.label(name) or name) + noise + data
+    model = _MODELS.get(spec.model) or spec.model.partition("_")[0].replace("resnet", "ResNet-")
+    meant = _DATASETS[published.dataset(name) or spec.dataset]
+    return (published.label(name) or f"{model}/{meant}") + noise + data
 
 
 def title(params: Params, name: str) -> str:

@@ -73,7 +73,7 @@ def _of_sizes(evidence: Evidence, settings: list[str]) -> str:
     """Settings that differ in their batch size, as one label."""
     first = labels.setting(evidence.params, settings[0])
     sizes = [f"{evidence.params.settings[setting].batch_size}" for setting in settings]
-    return f"{first} and others, S = {', '.join(sizes)}"
+    return f"{first}, S = {', '.join(sizes)}"
 
 
 def _prediction(evidence: Evidence, label: str, settings: list[str], output: str, region: Region) -> Part:

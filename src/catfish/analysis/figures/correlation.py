@@ -40,7 +40,7 @@ def _draw(plan: Plan, name: str, of_case: Callable, row: Callable) -> tuple[Figu
     cases = load(plan, plan.shown(name))
     data = pd.concat([part for case in cases for part in of_case(case)], ignore_index=True)[COLUMNS]
     settings = plan.params.outputs[name].settings
-    titles = [f"{panels.heading(plan.params, setting)}, {plan.params.scale} scale" for setting in settings]
+    titles = [labels.title(plan.params, setting) for setting in settings]
     figure, strips = style.rows(titles, height=2.6)
     for strip, setting in zip(strips, settings):
         own = [case for case in cases if case.configuration.setting == setting]

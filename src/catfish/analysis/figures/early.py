@@ -49,7 +49,7 @@ def _points(params: Params, case: Case) -> pd.DataFrame:
     mean = {"point": "mean", "outcome": "completed", "x": x.mean, "x_std": x.std, "y": y.mean, "y_std": y.std, "n": x.n}
     table = pd.concat([pd.DataFrame([mean] if x.n else []), runs], ignore_index=True)
     return table.assign(
-        panel=panels.heading(params, case.configuration.setting),
+        panel=labels.setting(params, case.configuration.setting),
         setting=case.configuration.setting,
         early_loss=setting.early_loss,
         **panels.hyperparameters(params, case),

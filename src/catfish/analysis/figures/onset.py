@@ -20,7 +20,7 @@ def draw(plan: Plan, name: str) -> tuple[Figure, pd.DataFrame]:
     cases = load(plan, plan.shown(name))
     data = pd.DataFrame([_row(plan.params, case) for case in cases], columns=COLUMNS)
     settings = plan.params.outputs[name].settings
-    titles = [f"{panels.heading(plan.params, setting)}, {plan.params.scale} scale" for setting in settings]
+    titles = [labels.title(plan.params, setting) for setting in settings]
     figure, strips = style.beside(titles, height=3.0, columns=2)
     for strip, setting in zip(strips, settings):
         own = [case for case in cases if case.configuration.setting == setting]
@@ -35,7 +35,7 @@ def _row(params: Params, case: Case) -> dict:
     report = params.settings[configuration.setting].report
     values = pd.Series([100 * test_accuracy(run, report) for run in case.completed], dtype=float)
     return {
-        "panel": panels.heading(params, configuration.setting), "setting": configuration.setting,
+        "panel": labels.setting(params, configuration.setting), "setting": configuration.setting,
         "method": configuration.method, "learning_rate": case.learning_rate, "coefficient": case.coefficient,
         "onset": method.onset if method.penalty else None, "y": values.mean(), "y_low": values.min(),
         "y_high": values.max(), "n": len(values), "diverged": len(case.diverged),

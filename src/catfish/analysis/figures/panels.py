@@ -4,34 +4,19 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from catfish.analysis import labels, published
+from catfish.analysis import labels
 from catfish.analysis.collect import Case
 from catfish.config import Params
 
 ACCURACY = {"last": "final test accuracy (%)", "best_validation": "test accuracy (%)\nat best validation"}
 _SYMBOLS = {"learning_rate": r"$\eta$", "batch_size": "$S$"}
-_MODELS = {"simplecnn": "SimpleCNN", "vgg11": "VGG11", "densenet40_12": "DenseNet", "wresnet44_3": "WResNet",
-           "wresnet44_3_skipinit": "WResNet"}  # fmt: skip
-_DATASETS = {"c10": "C10", "cifar10": "C10", "c100": "C100", "cifar100": "C100", "tinyimagenet": "TinyImageNet",
-             "imagenet": "ImageNet", "imagenet64": "ImageNet 64x64"}  # fmt: skip
-
-
-def heading(params: Params, setting: str) -> str:
-    """Model and data set, with the data that stand in for the paper's, as in `ResNet-26/C10 (digits)`."""
-    if published.label(setting):
-        return labels.setting(params, setting)
-    spec = params.settings[setting]
-    model = _MODELS.get(spec.model) or spec.model.partition("_")[0].replace("resnet", "ResNet-")
-    used = _DATASETS.get(spec.dataset, spec.dataset)
-    meant = next((_DATASETS[part] for part in setting.split("_") if part in _DATASETS), used)
-    return f"{model}/{meant}" + ("" if meant == used else f" ({used})")
 
 
 def groups(params: Params, settings: Iterable[str]) -> dict[str, list[str]]:
-    """Settings by heading: those of one model and data set belong together."""
+    """Settings by label: those of one model and data set belong together."""
     found: dict[str, list[str]] = {}
     for setting in settings:
-        found.setdefault(heading(params, setting), []).append(setting)
+        found.setdefault(labels.setting(params, setting), []).append(setting)
     return found
 
 

@@ -37,7 +37,7 @@ def draw(plan: Plan, name: str) -> tuple[Figure, pd.DataFrame]:
     data = pd.concat(parts, ignore_index=True)
     varied = "batch_size" if data["batch_size"].nunique() > 1 else "learning_rate"
     colours = scale.colours(data[varied])
-    titles = dict.fromkeys(style.title(plan.params, setting) for setting in plan.params.outputs[name].settings)
+    titles = dict.fromkeys(labels.title(plan.params, setting) for setting in plan.params.outputs[name].settings)
     figure, (strip,) = style.rows(["; ".join(titles)], height=2.9)
     for ax, (panel, (label, _, _)) in zip(strip.subplots(1, len(_PANELS)), _PANELS.items()):
         for part in parts:

@@ -13,9 +13,8 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from catfish.analysis import labels, published
+from catfish.analysis import labels
 from catfish.analysis.collect import Case
-from catfish.config import Params
 
 PAGE = 6.75  # inches: the full width of a two-column page
 
@@ -91,14 +90,6 @@ def _titled(strips: list[FigureBase], titles: list[str]) -> list[FigureBase]:
     for strip, title in zip(strips, titles):
         strip.suptitle(title, x=0.01, ha="left", fontsize=8, fontweight="bold")
     return strips[: len(titles)]
-
-
-def title(params: Params, setting: str) -> str:
-    """The heading of a setting, by the name of the one it varies (`x` of `x_large`) if the paper has none for it."""
-    known = setting
-    while "_" in known and published.label(known) is None:
-        known = known.rpartition("_")[0]
-    return labels.title(params, setting).replace(setting, published.label(known) or setting, 1)
 
 
 def finish(

@@ -113,7 +113,7 @@ def _key(case: Case, data: pd.DataFrame, unpenalised: dict[str, tuple[str, str]]
 
 def _title(params: Params, setting: str, method: str) -> str:
     size = params.settings[setting].batch_size
-    return f"{_penalty(params, method)}, {style.title(params, setting)}, $S$ = {size}"
+    return f"{_penalty(params, method)}, {labels.title(params, setting)}, $S$ = {size}"
 
 
 def _penalty(params: Params, name: str) -> str:
