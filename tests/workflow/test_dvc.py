@@ -89,7 +89,9 @@ def test_repro_makes_everything_and_records_it(reproduced):
     assert outs == {"data/prepared", "figures/tiny", *(f"results/tiny/{name}" for name in
                     ("runs", "select", "curves.csv", "metrics.json"))}  # fmt: skip
     assert {file.name for file in (reproduced.folder / "figures/tiny").iterdir()} == {
-        "table1.csv", "table1.md", "table1.tex", "figure1.csv", "figure1.pdf", "figure1.png"}  # fmt: skip
+        *(f"{name}.{ending}" for name in ("table1", "claims") for ending in ("csv", "html", "md", "tex")),
+        "figure1.csv", "figure1.pdf", "figure1.png", "overview.md", "overview.html", "runs.csv", "runs.html",
+        "params.yaml", "params.html"}  # fmt: skip
     tracked = reproduced.run("git", "ls-files", "results", "figures", "data").split()
     assert tracked == ["results/tiny/metrics.json"]
 
@@ -161,9 +163,9 @@ def test_an_interruption_loses_no_finished_run(repository, how):
 
 
 def test_an_experiment_is_compared_with_the_commit(repository):
-    repository.run("dvc", "exp", "run", "--set-param", "scales.tiny.setting_defaults.momentum=0.8")
+    repository.run("dvc", "exp", "run", "--set-param", "scales.tiny.setting_defaults.epochs=3")
     changed = json.loads(repository.run("dvc", "params", "diff", "--json"))["params.yaml"]
-    assert changed == {"scales.tiny.setting_defaults.momentum": {"old": None, "new": 0.8}}
+    assert changed == {"scales.tiny.setting_defaults.epochs": {"old": 2, "new": 3}}
     metrics = json.loads(repository.run("dvc", "metrics", "diff", "--json"))["results/tiny/metrics.json"]
     assert metrics["simplecnn_c10.baseline.max_fisher_trace"]["diff"] != 0
     repository.run("dvc", "plots", "diff", "HEAD")
