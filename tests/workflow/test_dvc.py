@@ -165,7 +165,7 @@ def test_an_interruption_loses_no_finished_run(repository, how):
 def test_an_experiment_is_compared_with_the_commit(repository):
     repository.run("dvc", "exp", "run", "--set-param", "scales.tiny.setting_defaults.epochs=3")
     changed = json.loads(repository.run("dvc", "params", "diff", "--json"))["params.yaml"]
-    assert changed == {"scales.tiny.setting_defaults.epochs": {"old": 2, "new": 3}}
+    assert changed == {"scales.tiny.setting_defaults.epochs": {"old": 2, "new": 3, "diff": 1}}
     metrics = json.loads(repository.run("dvc", "metrics", "diff", "--json"))["results/tiny/metrics.json"]
     assert metrics["simplecnn_c10.baseline.max_fisher_trace"]["diff"] != 0
     repository.run("dvc", "plots", "diff", "HEAD")
