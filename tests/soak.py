@@ -3,7 +3,7 @@
     python tests/soak.py --kills 100 --scale demo
 
 Two folders are made: `quiet`, where Snakemake runs undisturbed, and `fire`, where a training process is killed with
-SIGKILL every few seconds, and now and then Snakemake itself with all its jobs. A checkpoint is taken after every step,
+SIGKILL while it is at a run, every few seconds, and now and then Snakemake itself with all its jobs. A checkpoint is taken after every step,
 so that runs are cut off inside epochs, between updates of a penalty, and while files are written. In the end all
 histories, steps, weights, outcomes and selections are compared, bit by bit.
 """
@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +36,11 @@ def main() -> None:
     subprocess.run(_snakemake(options, quiet), cwd=quiet, check=True)
     killed = _under_fire(options, fire, random.Random(options.seed))
     different = _differences(quiet / "results", fire / "results")
-    print(f"{killed} processes killed; {len(different)} files differ", *different, sep="\n")
+    resumed = sum("goes on after step" in log.read_text() for log in fire.glob("logs/**/*.log"))
+    print(
+        f"{killed} processes killed, {resumed} jobs ended after going on from a checkpoint; {len(different)} files differ"
+    )
+    print(*different, sep="\n")
     sys.exit(bool(different) or killed < options.kills)
 
 
@@ -71,22 +76,17 @@ def _under_fire(options: argparse.Namespace, folder: Path, source: random.Random
 
 
 def _kill_one(folder: Path, source: random.Random) -> int:
-    """Kill one of the processes that train in this folder, if there are any; how many were killed."""
+    """Kill one of the processes that are at a run of this folder, if there are any; how many were killed."""
     training = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (entry / "cmdline").read_bytes().split(b"\0")
-            if b"catfish" in command and b"train" in command and (entry / "cwd").resolve() == folder:
-                training.append(int(entry.name))
-        except OSError:
-            continue  # it has ended meanwhile
-    if not training:
-        return 0
-    try:
+    for path in folder.glob("results/**/run.lock"):
+        with suppress(OSError, ValueError):  # it has ended meanwhile
+            process = json.loads(path.read_text())["process"]
+            if b"catfish" in Path(f"/proc/{process}/cmdline").read_bytes():
+                training.append(process)
+    with suppress(IndexError, ProcessLookupError):
         os.kill(source.choice(training), signal.SIGKILL)
-    except ProcessLookupError:
-        return 0
-    return 1
+        return 1
+    return 0
 
 
 def _differences(quiet: Path, fire: Path) -> list[str]:
