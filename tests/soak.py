@@ -3,9 +3,9 @@
     python tests/soak.py --kills 100 --scale demo
 
 Two folders are made: `quiet`, where Snakemake runs undisturbed, and `fire`, where a training process is killed with
-SIGKILL while it is at a run, every few seconds, and now and then Snakemake itself with all its jobs. A checkpoint is taken after every step,
-so that runs are cut off inside epochs, between updates of a penalty, and while files are written. In the end all
-histories, steps, weights, outcomes and selections are compared, bit by bit.
+SIGKILL while it is at a run, every few seconds, and now and then Snakemake itself with all its jobs. A checkpoint is
+taken after every step, so that runs are cut off inside epochs, between updates of a penalty, and while files are
+written. In the end all histories, steps, weights, outcomes and selections are compared, bit by bit.
 """
 
 import argparse
