@@ -74,16 +74,21 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="session")
-def tiny_text() -> str:
-    """The text of params.yaml with the scale `tiny` as its default."""
+def tiny_params() -> dict:
+    """The content of params.yaml with the scale `tiny` as its default."""
     document = yaml.safe_load((ROOT / "params.yaml").read_text())
     document["scales"]["tiny"] = TINY
     for name in filter(LARGE_BATCHES.fullmatch, list(document["settings"])):
         del document["settings"][name]
     del document["settings"]["simplecnn_c10"]["coefficients"]
     document["outputs"] = {name: document["outputs"][name] for name in TINY["outputs"]}
-    return yaml.safe_dump(document | {"scale": "tiny"}, sort_keys=False)
+    return document | {"scale": "tiny"}
+
+
+@pytest.fixture(scope="session")
+def tiny_text() -> str:
+    """The text of that file."""
+    return yaml.safe_dump(tiny_params(), sort_keys=False)
 
 
 @pytest.fixture

@@ -39,6 +39,20 @@ def test_a_saved_state_comes_back(keeper, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_tables_come_back_as_they_were_then(keeper, tmp_path):
+    """Snakemake puts back a failed attempt's outputs from before it, with fewer rows than the state counts."""
+    table = tmp_path / "history.csv"
+    table.write_text("epoch,loss\n0,2.5\n1,2.25\n")
+    keeper.save(state(3))
+    for text in ("epoch,loss\n0,2.5\n", "epoch,loss\n0,2.5\n1,2.25\n2,2.125\n"):
+        table.write_text(text)
+        assert keeper.resume(state(1))
+        assert table.read_text() == "epoch,loss\n0,2.5\n1,2.25\n"
+    table.unlink()
+    assert keeper.resume(state(1)) and table.exists()
+    assert not (tmp_path / "steps.csv").exists()
+
+
 def test_a_checkpoint_of_another_run_is_named_and_not_used(keeper, tmp_path, said):
     Keeper(tmp_path, "another", 0).save(state(3))
     assert not keeper.resume(state(1))

@@ -106,6 +106,16 @@ def training_text(wildcards):
     return plan.job_text(plan.configurations[wildcards.configuration])
 
 
+def training_memory(wildcards, attempt):
+    """MB of main memory that a cluster is asked for, more after an attempt that failed; ignored on one machine."""
+    return min(attempt, 3) * int(config.get("train_mem_mb", 8000))
+
+
+def training_minutes(wildcards, attempt):
+    """A cluster's time limit, longer after an attempt that failed. A job that reaches it saves its state and goes on."""
+    return min(attempt, 3) * int(config.get("train_minutes", 240))
+
+
 def candidate_files(wildcards):
     """The runs of every value of the grid."""
     return plan.candidate_files(

@@ -34,15 +34,18 @@ for seeds, files in sorted(
                 for configuration, number in plan.jobs.items()
                 if (number, plan.run_files(configuration)) == (seeds, files)
             ),
-        retries: 1  # a run that was asked to end has saved its state, and goes on
+        # A run that was asked to end has saved its state, and goes on: here, or in a new job of the cluster.
+        retries: 0 if workflow.remote_exec else 1
         conda:
             "../../environment.yml"
         threads: 1
         resources:
             gpu=config.get("gpu_per_job", 0),
+            mem_mb=training_memory,
+            runtime=training_minutes,
         params:
             options=OPTIONS,
             runs=training_text,
             checkpoints=CHECKPOINTS,
-        shell:
-            "python -m catfish train {params.options} {params.checkpoints} --threads {threads} {wildcards.configuration} > {log} 2>&1"
+        shell:  # exec: no shell in between that a signal would end before the state is saved
+            "exec python -m catfish train {params.options} {params.checkpoints} --threads {threads} {wildcards.configuration} > {log} 2>&1"

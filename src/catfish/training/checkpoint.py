@@ -1,5 +1,6 @@
 """A run's state on disk, so that it can go on after being killed at any moment."""
 
+import io
 import pickle
 import time
 import zipfile
@@ -11,10 +12,13 @@ from torch import nn
 
 from catfish.errors import Interrupted, RecordError
 from catfish.files import replacing
+from catfish.plan import RUN_FILES, STEPS_FILE
+from catfish.records import write_text
 from catfish.training.state import State
 
 NAME = "checkpoint.pt"
 OLDER = "checkpoint.older.pt"  # the one before, in case the last one cannot be read
+TABLES = (*RUN_FILES[1:], STEPS_FILE)
 SECONDS = 30.0  # a shorter run is cheaper to repeat than to save
 SHARE = 0.01  # of the time that saving may take at most
 
@@ -52,7 +56,8 @@ class Keeper:
     def save(self, state: State) -> None:
         """Write the state under a temporary name; the last checkpoint becomes the older one, and this the last."""
         started, path = time.perf_counter(), self.folder / NAME
-        write(path, {"fingerprint": self.fingerprint, **state.state_dict()}, older=self.folder / OLDER)
+        content = {"fingerprint": self.fingerprint, "tables": self._tables(), **state.state_dict()}
+        write(path, content, older=self.folder / OLDER)
         ended = time.perf_counter()
         self.due = ended + (max(self.seconds, (ended - started) / SHARE) if self.seconds else 0)
 
@@ -68,9 +73,16 @@ class Keeper:
                 continue
             if stored.get("fingerprint") == self.fingerprint:
                 state.load_state_dict(stored)
+                for name, text in stored.get("tables", {}).items():
+                    write_text(self.folder / name, text)
                 return True
             self.say(f"not used: {path}: of a run with other settings, code or data")
         return False
+
+    def _tables(self) -> dict[str, str]:
+        """The run's tables so far. Snakemake puts the ones from before a failed attempt back, though not the state."""
+        paths = [self.folder / name for name in TABLES]
+        return {path.name: path.read_text(encoding="utf-8") for path in paths if path.exists()}
 
     def forget(self) -> None:
         """Remove the checkpoints of a run that has ended."""
@@ -80,8 +92,10 @@ class Keeper:
 
 def write(path: Path, content: dict, older: Path | None = None) -> None:
     """Write a file whole or not at all; what was there takes the name `older`, if given."""
+    whole = io.BytesIO()  # torch hides a full disk behind errors of its own
+    torch.save(content, whole)
     with replacing(path) as file:
-        torch.save(content, file)
+        file.write(whole.getbuffer())
         if older is not None and path.exists():
             path.replace(older)
 
