@@ -126,7 +126,19 @@ def _parser() -> argparse.ArgumentParser:
 
     _command(commands, "verify", _verify, "check every result file against its checksum and the plan", planned)
 
-    _command(commands, "plan", _plan, "list what a scale trains, selects and renders", planned)
+    shown = _command(
+        commands, "plan", _plan, "list what a scale trains, selects and renders, or what it costs", planned
+    )
+    shown.add_argument(
+        "--cost", action="store_true", help="runs, operations and hours of every setting, table and figure instead"
+    )
+    shown.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="first time some steps and measurements of every network on this device, on random images (minutes), "
+        "and write results/<scale>/calibration.json, from which --cost takes its hours",
+    )
+    shown.add_argument("--device", default="auto", help="of the calibration: auto, cpu, cuda, cuda:1 ...")
     return parser
 
 
@@ -262,6 +274,9 @@ def _verify(options: argparse.Namespace) -> None:
 
 def _plan(options: argparse.Namespace) -> None:
     plan = _loaded(options)
+    if options.cost or options.calibrate:
+        _cost(plan, options)
+        return
     for split in plan.splits:
         print(f"split   {split}")
     for configuration, seeds in plan.jobs.items():
@@ -274,3 +289,14 @@ def _plan(options: argparse.Namespace) -> None:
         f"scale {plan.params.scale}: {len(plan.jobs)} configurations, {sum(plan.jobs.values())} runs, "
         f"{len(plan.selections)} selections, {len(plan.params.outputs)} tables and figures"
     )
+
+
+def _cost(plan: Plan, options: argparse.Namespace) -> None:
+    from catfish.records import write_json
+    from catfish.training import calibration, cost_table
+    from catfish.training.train import device_named
+
+    if options.calibrate:
+        timings = calibration.calibrate(plan, device_named(options.device))
+        write_json(plan.results / calibration.NAME, timings)
+    print(cost_table.table(plan), end="")
