@@ -14,7 +14,9 @@ from catfish.plan import Plan
 TRY_AGAIN = 75  # the exit status for "a temporary failure" (sysexits.h)
 EPILOG = """examples:
   catfish verify --scale laptop                    is every run there, unharmed, and what params.yaml asks for?
+  catfish doctor --scale laptop                    what this machine has and lacks for a scale, with cures
   catfish plan --scale laptop                      what a scale consists of
+  catfish plan --scale laptop --cost               runs, operations and hours; --calibrate measures this device first
   catfish describe vgg11_c100 --scale paper        a setting's model, schedule, runs and compute
   catfish prepare cifar10                          download, check and convert a data set
   catfish split digits/split_nall_v300_noise0.25_seed0   hold out validation images, replace labels
@@ -23,6 +25,7 @@ EPILOG = """examples:
   catfish render table1 figure5                    tables and figures beside the published numbers
   catfish render claims                            a verdict on each of the paper's claims
   catfish compare results/demo results/laptop      two scales, commits or people's results, side by side
+  catfish merge --scale paper ../b/results/paper   runs of another machine, copied here unless they are in conflict
   catfish overview                                 what ran, what failed, how long it took, and what made it
 
 All paths are below the current folder: data/, results/<scale>/, figures/<scale>/. Snakemake calls these commands in
@@ -117,6 +120,10 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("b", type=Path, metavar="B", help="those of another scale, commit or person")
     compare.add_argument("--only", default="*", metavar="PATTERN", help="configurations, such as 'vgg11_c100/fp/*'")
     compare.add_argument("--csv", type=Path, metavar="FILE", help="write the table there too, a row per number")
+    merge = _command(
+        commands, "merge", _merge, "take over finished runs of the same scale from other machines", planned
+    )
+    merge.add_argument("sources", nargs="+", type=Path, metavar="SOURCE", help="such as ../other/results/paper")
     _command(
         commands, "overview", _overview, "list every run with its outcome, time and origin, and the params", planned
     )
@@ -240,6 +247,20 @@ def _compare(options: argparse.Namespace) -> None:
     if options.csv:
         write_text(options.csv, frame.to_csv(index=False, lineterminator="\n"))
     print(compare_layout.text(a, b, frame), end="")
+
+
+def _merge(options: argparse.Namespace) -> None:
+    from catfish.analysis.merge import merge
+
+    plan = _loaded(options)
+    done = merge(plan, options.sources)
+    for target, source in done.new.items():
+        print(f"{target}: copied from {source}")
+    for folder in done.unfinished:
+        print(f"{folder}: begun, not finished; left there")
+    for folder in done.unplanned:
+        print(f"{folder}: not a run of the scale {plan.params.scale}; left there")
+    print(f"{plan.results}: {len(done.new)} runs copied, {len(done.equal)} were here already, the same")
 
 
 def _overview(options: argparse.Namespace) -> None:

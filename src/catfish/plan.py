@@ -275,7 +275,7 @@ class Plan:
         )
 
     def differences(self, configuration: Configuration, seed: int, found: dict[str, Any]) -> list[str]:
-        """The fields in which a recorded run is not the planned one; numbers that selections choose are not compared."""
+        """The fields in which a recorded run is not the planned one; what selections choose is not compared."""
         planned = json.loads(canonical(asdict(self.run(configuration, seed))))
         chosen = [key for key in ("learning_rate", "coefficient") if isinstance(planned[key], str)]
         return [key for key, value in planned.items() if key not in chosen and found.get(key) != value]

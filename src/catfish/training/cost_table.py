@@ -54,7 +54,7 @@ def _aligned(rows: list[tuple[str, ...] | None]) -> str:
 
 def _notes(plan: Plan, estimate: Estimate, total: Price) -> Iterator[str]:
     copies = sum(min(copied(plan, job), seeds) for job, seeds in plan.jobs.items())
-    yield f"The total counts a run once, whatever shows it; {copies:,} more are copies of a grid's best run, not trained."
+    yield f"The total counts a run once, whatever shows it; {copies:,} more are copies of a grid's best run."
     yield "Operations: training and evaluation without the curvature; a multiplication and an addition are two."
     if estimate.hardware:
         yield f"Hours: of one job at a time on {estimate.hardware}, calibrated there; everything measured included."

@@ -149,9 +149,8 @@ def _runs(plan: Plan, name: str, size: Size, cost: Cost) -> str:
     for method, number in runs.items():
         epoch = epoch_operations(plan, name, method, size, cost)
         total += number * setting.epochs * epoch
-        lines.append(
-            f"  {method:12} {number:5}  {operations_text(epoch):>10}  {operations_text(number * setting.epochs * epoch):>10}"
-        )
+        together = operations_text(number * setting.epochs * epoch)
+        lines.append(f"  {method:12} {number:5}  {operations_text(epoch):>10}  {together:>10}")
     lines.append(f"  {'together':12} {sum(runs.values()):5}  {'':>10}  {operations_text(total):>10}")
     lines.append("  Training and evaluation of accuracies; the curvature is not counted.")
     return "\n".join(lines)
