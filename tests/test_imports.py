@@ -42,7 +42,8 @@ ALLOWED = {
     }
     | BELOW,
     "analysis": {"config", "plan", "records"} | BELOW,
-    "cli": {"config", "plan", "records", "datasets", "training", "analysis"} | BELOW,
+    "doctor": {"config", "plan", "datasets"} | BELOW,
+    "cli": {"config", "plan", "records", "datasets", "training", "analysis", "doctor"} | BELOW,
     "__main__": {"cli"},
     "__init__": set(),
 }

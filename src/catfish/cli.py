@@ -131,6 +131,8 @@ def _parser() -> argparse.ArgumentParser:
     describe = _command(commands, "describe", _describe, "show a setting's model, schedule, runs and cost", planned)
     describe.add_argument("setting", help="a name in the params file's `settings`")
 
+    _command(commands, "doctor", _doctor, "say what this machine has and lacks for a scale, with cures", planned)
+
     _command(commands, "verify", _verify, "check every result file against its checksum and the plan", planned)
 
     shown = _command(
@@ -290,6 +292,20 @@ def _verify(options: argparse.Namespace) -> None:
     summary = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "everything there and unharmed"
     print(f"{plan.results}: {sum(plan.jobs.values())} runs planned; {summary}")
     if findings:
+        sys.exit(1)
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    from catfish import doctor
+
+    plan, counts = _loaded(options), Counter()
+    for finding in doctor.examine(plan):
+        print(finding)
+        counts[finding.kind] += 1
+    obstacles = counts[doctor.OBSTACLE]
+    verdict = f"not possible here, {obstacles} in the way" if obstacles else "possible here"
+    print(f"scale {plan.params.scale}: {verdict}; {counts[doctor.ADVICE]} pieces of advice")
+    if obstacles:
         sys.exit(1)
 
 
