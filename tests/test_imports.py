@@ -164,6 +164,7 @@ def test_the_checker_allows_what_is_allowed(tree, file, text):
         "catfish.analysis.tables, catfish.analysis.figures, catfish.analysis.compare_layout",
         "catfish.datasets",
         "catfish.training.train",
+        "catfish.doctor",
         "catfish.cli",
     ],
 )
