@@ -4,6 +4,7 @@ import argparse
 import errno
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from catfish import __version__
@@ -124,6 +125,11 @@ def _parser() -> argparse.ArgumentParser:
         commands, "merge", _merge, "take over finished runs of the same scale from other machines", planned
     )
     merge.add_argument("sources", nargs="+", type=Path, metavar="SOURCE", help="such as ../other/results/paper")
+    merge.epilog = (
+        "Copies finished runs that are missing here, each whole or not at all; skips those that are here with the same "
+        "numbers. Nothing is copied while a run is in conflict: damaged, begun here, of other settings or data, or with "
+        "other numbers than the one here. Selections, tables and figures are then made by Snakemake."
+    )
     _command(
         commands, "overview", _overview, "list every run with its outcome, time and origin, and the params", planned
     )
@@ -131,7 +137,13 @@ def _parser() -> argparse.ArgumentParser:
     describe = _command(commands, "describe", _describe, "show a setting's model, schedule, runs and cost", planned)
     describe.add_argument("setting", help="a name in the params file's `settings`")
 
-    _command(commands, "doctor", _doctor, "say what this machine has and lacks for a scale, with cures", planned)
+    doctor = _command(
+        commands, "doctor", _doctor, "say what this machine has and lacks for a scale, with cures", planned
+    )
+    doctor.epilog = (
+        "Looks at packages, torch's build and devices, bfloat16, memory, data sets, disk and DVC's remote. Each line is "
+        "ok, advice or an obstacle; the exit status is 1 only if an obstacle makes the scale impossible here."
+    )
 
     _command(commands, "verify", _verify, "check every result file against its checksum and the plan", planned)
 
@@ -148,6 +160,10 @@ def _parser() -> argparse.ArgumentParser:
         "and write results/<scale>/calibration.json, from which --cost takes its hours",
     )
     shown.add_argument("--device", default="auto", help="of the calibration: auto, cpu, cuda, cuda:1 ...")
+    shown.epilog = (
+        "Hours are those of one job at a time: from the calibration, else from finished runs of the same setting and "
+        "method. docs/scaling.md says what is counted."
+    )
     return parser
 
 
@@ -334,6 +350,6 @@ def _cost(plan: Plan, options: argparse.Namespace) -> None:
     from catfish.training.train import device_named
 
     if options.calibrate:
-        timings = calibration.calibrate(plan, device_named(options.device))
+        timings = calibration.calibrate(plan, device_named(options.device), partial(print, flush=True))
         write_json(plan.results / calibration.NAME, timings)
     print(cost_table.table(plan), end="")
