@@ -37,9 +37,7 @@ def main() -> None:
     killed = _under_fire(options, fire, random.Random(options.seed))
     different = _differences(quiet / "results", fire / "results")
     resumed = sum("goes on after step" in log.read_text() for log in fire.glob("logs/**/*.log"))
-    print(
-        f"{killed} processes killed, {resumed} jobs ended after going on from a checkpoint; {len(different)} files differ"
-    )
+    print(f"{killed} processes killed, {resumed} jobs ended from a checkpoint; {len(different)} files differ")
     print(*different, sep="\n")
     sys.exit(bool(different) or killed < options.kills)
 

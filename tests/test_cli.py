@@ -22,8 +22,10 @@ COMMANDS = [
     "render",
     "metrics",
     "compare",
+    "merge",
     "overview",
     "describe",
+    "doctor",
     "verify",
     "plan",
 ]
@@ -60,7 +62,9 @@ def test_help_lists_every_command(capsys):
         ("metrics", ["--json", "--curves", "--scale"]),
         ("compare", ["results/demo", "--only PATTERN", "--csv FILE"]),
         ("describe", ["setting", "--scale"]),
-        ("plan", ["--params", "--scale"]),
+        ("merge", ["SOURCE", "../other/results/paper", "--scale"]),
+        ("doctor", ["with cures", "--scale"]),
+        ("plan", ["--params", "--scale", "--cost", "--calibrate", "results/<scale>/calibration.json", "--device"]),
     ],
 )
 def test_every_command_has_help(capsys, command, words):

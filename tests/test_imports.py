@@ -42,7 +42,8 @@ ALLOWED = {
     }
     | BELOW,
     "analysis": {"config", "plan", "records"} | BELOW,
-    "cli": {"config", "plan", "records", "datasets", "training", "analysis"} | BELOW,
+    "doctor": {"config", "plan", "datasets"} | BELOW,
+    "cli": {"config", "plan", "records", "datasets", "training", "analysis", "doctor"} | BELOW,
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -163,6 +164,7 @@ def test_the_checker_allows_what_is_allowed(tree, file, text):
         "catfish.analysis.tables, catfish.analysis.figures, catfish.analysis.compare_layout",
         "catfish.datasets",
         "catfish.training.train",
+        "catfish.doctor",
         "catfish.cli",
     ],
 )

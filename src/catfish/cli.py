@@ -4,6 +4,7 @@ import argparse
 import errno
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from catfish import __version__
@@ -14,7 +15,9 @@ from catfish.plan import Plan
 TRY_AGAIN = 75  # the exit status for "a temporary failure" (sysexits.h)
 EPILOG = """examples:
   catfish verify --scale laptop                    is every run there, unharmed, and what params.yaml asks for?
+  catfish doctor --scale laptop                    what this machine has and lacks for a scale, with cures
   catfish plan --scale laptop                      what a scale consists of
+  catfish plan --scale laptop --cost               runs, operations and hours; --calibrate measures this device first
   catfish describe vgg11_c100 --scale paper        a setting's model, schedule, runs and compute
   catfish prepare cifar10                          download, check and convert a data set
   catfish split digits/split_nall_v300_noise0.25_seed0   hold out validation images, replace labels
@@ -23,6 +26,7 @@ EPILOG = """examples:
   catfish render table1 figure5                    tables and figures beside the published numbers
   catfish render claims                            a verdict on each of the paper's claims
   catfish compare results/demo results/laptop      two scales, commits or people's results, side by side
+  catfish merge --scale paper ../b/results/paper   runs of another machine, copied here unless they are in conflict
   catfish overview                                 what ran, what failed, how long it took, and what made it
 
 All paths are below the current folder: data/, results/<scale>/, figures/<scale>/. Snakemake calls these commands in
@@ -117,6 +121,15 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("b", type=Path, metavar="B", help="those of another scale, commit or person")
     compare.add_argument("--only", default="*", metavar="PATTERN", help="configurations, such as 'vgg11_c100/fp/*'")
     compare.add_argument("--csv", type=Path, metavar="FILE", help="write the table there too, a row per number")
+    merge = _command(
+        commands, "merge", _merge, "take over finished runs of the same scale from other machines", planned
+    )
+    merge.add_argument("sources", nargs="+", type=Path, metavar="SOURCE", help="such as ../other/results/paper")
+    merge.epilog = (
+        "Copies finished runs that are missing here, each whole or not at all; skips those that are here with the same "
+        "numbers. Nothing is copied while a run is in conflict: damaged, begun here, of other settings or data, or with "
+        "other numbers than the one here. Selections, tables and figures are then made by Snakemake."
+    )
     _command(
         commands, "overview", _overview, "list every run with its outcome, time and origin, and the params", planned
     )
@@ -124,9 +137,33 @@ def _parser() -> argparse.ArgumentParser:
     describe = _command(commands, "describe", _describe, "show a setting's model, schedule, runs and cost", planned)
     describe.add_argument("setting", help="a name in the params file's `settings`")
 
+    doctor = _command(
+        commands, "doctor", _doctor, "say what this machine has and lacks for a scale, with cures", planned
+    )
+    doctor.epilog = (
+        "Looks at packages, torch's build and devices, bfloat16, memory, data sets, disk and DVC's remote. Each line is "
+        "ok, advice or an obstacle; the exit status is 1 only if an obstacle makes the scale impossible here."
+    )
+
     _command(commands, "verify", _verify, "check every result file against its checksum and the plan", planned)
 
-    _command(commands, "plan", _plan, "list what a scale trains, selects and renders", planned)
+    shown = _command(
+        commands, "plan", _plan, "list what a scale trains, selects and renders, or what it costs", planned
+    )
+    shown.add_argument(
+        "--cost", action="store_true", help="runs, operations and hours of every setting, table and figure instead"
+    )
+    shown.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="first time some steps and measurements of every network on this device, on random images (minutes), "
+        "and write results/<scale>/calibration.json, from which --cost takes its hours",
+    )
+    shown.add_argument("--device", default="auto", help="of the calibration: auto, cpu, cuda, cuda:1 ...")
+    shown.epilog = (
+        "Hours are those of one job at a time: from the calibration, else from finished runs of the same setting and "
+        "method. docs/scaling.md says what is counted."
+    )
     return parser
 
 
@@ -230,6 +267,20 @@ def _compare(options: argparse.Namespace) -> None:
     print(compare_layout.text(a, b, frame), end="")
 
 
+def _merge(options: argparse.Namespace) -> None:
+    from catfish.analysis.merge import merge
+
+    plan = _loaded(options)
+    done = merge(plan, options.sources)
+    for target, source in done.new.items():
+        print(f"{target}: copied from {source}")
+    for folder in done.unfinished:
+        print(f"{folder}: begun, not finished; left there")
+    for folder in done.unplanned:
+        print(f"{folder}: not a run of the scale {plan.params.scale}; left there")
+    print(f"{plan.results}: {len(done.new)} runs copied, {len(done.equal)} were here already, the same")
+
+
 def _overview(options: argparse.Namespace) -> None:
     from catfish.analysis import overview
 
@@ -260,8 +311,25 @@ def _verify(options: argparse.Namespace) -> None:
         sys.exit(1)
 
 
+def _doctor(options: argparse.Namespace) -> None:
+    from catfish import doctor
+
+    plan, counts = _loaded(options), Counter()
+    for finding in doctor.examine(plan):
+        print(finding)
+        counts[finding.kind] += 1
+    obstacles = counts[doctor.OBSTACLE]
+    verdict = f"not possible here, {obstacles} in the way" if obstacles else "possible here"
+    print(f"scale {plan.params.scale}: {verdict}; {counts[doctor.ADVICE]} pieces of advice")
+    if obstacles:
+        sys.exit(1)
+
+
 def _plan(options: argparse.Namespace) -> None:
     plan = _loaded(options)
+    if options.cost or options.calibrate:
+        _cost(plan, options)
+        return
     for split in plan.splits:
         print(f"split   {split}")
     for configuration, seeds in plan.jobs.items():
@@ -274,3 +342,14 @@ def _plan(options: argparse.Namespace) -> None:
         f"scale {plan.params.scale}: {len(plan.jobs)} configurations, {sum(plan.jobs.values())} runs, "
         f"{len(plan.selections)} selections, {len(plan.params.outputs)} tables and figures"
     )
+
+
+def _cost(plan: Plan, options: argparse.Namespace) -> None:
+    from catfish.records import write_json
+    from catfish.training import calibration, cost_table
+    from catfish.training.train import device_named
+
+    if options.calibrate:
+        timings = calibration.calibrate(plan, device_named(options.device), partial(print, flush=True))
+        write_json(plan.results / calibration.NAME, timings)
+    print(cost_table.table(plan), end="")

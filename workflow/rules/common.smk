@@ -54,11 +54,34 @@ def output_files(name):
     return [f"{plan.figures}/{name}.{ending}" for ending in endings]
 
 
-def run_files():
-    """Every file of every run."""
+def run_files(settings=None):
+    """Every file of every run, or of those of some settings."""
     return [
-        path for configuration in plan.jobs for path in plan.job_files(configuration)
+        path
+        for configuration in plan.jobs
+        if settings is None or configuration.setting in settings
+        for path in plan.job_files(configuration)
     ]
+
+
+def chosen_settings(text):
+    """Those that `only` names, or all; they need no others, so parts with different names train different runs."""
+    planned = {configuration.setting for configuration in plan.jobs}
+    chosen = {name.strip() for name in text.split(",")} if text else planned
+    if unknown := sorted(chosen - planned):
+        raise WorkflowError(
+            f"only: {', '.join(unknown)} is no setting that the scale {SCALE} trains; `catfish plan --cost` lists them"
+        )
+    for name in sorted(chosen):
+        setting = plan.params.settings[name]
+        if needed := {setting.tuned_on, setting.starts_from} - chosen - {None}:
+            raise WorkflowError(
+                f"only: {name} needs runs of {', '.join(sorted(needed))}; name it too"
+            )
+    return chosen
+
+
+ONLY = chosen_settings(config.get("only", ""))
 
 
 def title(name):

@@ -2,10 +2,15 @@
 # that is already there, made by the same settings, code and data, is recognised and left alone.
 
 
+# `--config only=vgg11_c100,simplecnn_c10 -- runs`: this machine's part of a campaign.
 rule runs:
     input:
-        run_files(),
-        [plan.selection_path(selection) for selection in plan.selections.values()],
+        run_files(ONLY),
+        [
+            plan.selection_path(selection)
+            for selection in plan.selections.values()
+            if selection.setting in ONLY
+        ],
 
 
 # Output files must follow from wildcards alone, so there is one rule for each number of seeds and kind of run.

@@ -24,7 +24,7 @@ def read_folder(path: Path, only: str = "*") -> ResultFolder:
     Raises ResultError if there is no such folder, no run in it, or none that matches; RecordError if none of the runs
     can be read.
     """
-    matching = [folder for folder in _run_folders(path) if fnmatchcase(_place(path, folder.parent), only)]
+    matching = [folder for folder in run_folders(path) if fnmatchcase(_place(path, folder.parent), only)]
     if not matching:
         raise ResultError(f"{path / 'runs'}: no configuration matches {only!r}; an id is SETTING/METHOD/lr-VALUE...")
     loaded, damaged = [], []
@@ -41,7 +41,7 @@ def read_folder(path: Path, only: str = "*") -> ResultFolder:
     return ResultFolder(path, runs, damaged)
 
 
-def _run_folders(path: Path) -> list[Path]:
+def run_folders(path: Path) -> list[Path]:
     """Every folder with a file of a run, so that a run without its run.json is not overlooked."""
     if not path.is_dir():
         raise ResultError(f"{path}: no such folder; give the results of one scale, such as results/demo")

@@ -103,13 +103,14 @@ def _layers(model: nn.Module, side: int) -> Iterator[tuple[str, str, int]]:
     yield from found.values()
 
 
-def _training_images(setting: Setting, size: Size) -> int:
+def training_images(setting: Setting, size: Size) -> int:
+    """How many images a setting trains on."""
     return setting.examples or size.training - setting.validation
 
 
 def _schedule(plan: Plan, name: str, size: Size) -> str:
     setting = plan.params.settings[name]
-    images = _training_images(setting, size)
+    images = training_images(setting, size)
     noise = f", {setting.label_noise:.0%} of their labels replaced" if setting.label_noise else ""
     milestones = ", ".join(map(str, setting.milestones)) or "none"
     return "\n".join([
@@ -141,35 +142,48 @@ def _runs(plan: Plan, name: str, size: Size, cost: Cost) -> str:
     runs: dict[str, int] = {}
     for configuration, seeds in plan.jobs.items():
         if configuration.setting == name:
-            runs[configuration.method] = runs.get(configuration.method, 0) + seeds - _copied(setting, configuration)
+            runs[configuration.method] = runs.get(configuration.method, 0) + seeds - copied(plan, configuration)
     if not runs:
         return f"  No table or figure at scale {plan.params.scale} shows this setting."
     lines, total = [f"  {'method':12} {'runs':>5}  {'an epoch':>10}  {'all runs':>10}   operations"], 0.0
     for method, number in runs.items():
-        epoch = _epoch(plan, name, method, size, cost)
+        epoch = epoch_operations(plan, name, method, size, cost)
         total += number * setting.epochs * epoch
-        lines.append(f"  {method:12} {number:5}  {_text(epoch):>10}  {_text(number * setting.epochs * epoch):>10}")
-    lines.append(f"  {'together':12} {sum(runs.values()):5}  {'':>10}  {_text(total):>10}")
+        together = operations_text(number * setting.epochs * epoch)
+        lines.append(f"  {method:12} {number:5}  {operations_text(epoch):>10}  {together:>10}")
+    lines.append(f"  {'together':12} {sum(runs.values()):5}  {'':>10}  {operations_text(total):>10}")
     lines.append("  Training and evaluation of accuracies; the curvature is not counted.")
     return "\n".join(lines)
 
 
-def _copied(setting: Setting, configuration: Configuration) -> int:
-    """Runs that are the best ones of a grid, and therefore not trained again."""
+def copied(plan: Plan, configuration: Configuration) -> int:
+    """How many of a configuration's seeds, from 0, are the best runs of a grid, and therefore not trained again."""
+    setting, method = plan.params.settings[configuration.setting], plan.params.methods[configuration.method]
     best_rate = configuration.method == ETA_STAR == configuration.learning_rate and setting.tuned_on is None
-    return min(setting.seeds, setting.tuning_seeds) if best_rate or configuration.coefficient == BEST else 0
+    best_coefficient = configuration.coefficient == BEST and method.coefficient_of is None
+    return min(setting.seeds, setting.tuning_seeds) if best_rate or best_coefficient else 0
 
 
-def _epoch(plan: Plan, name: str, method: str, size: Size, cost: Cost) -> float:
-    """Operations of an epoch's training and evaluation."""
+def epoch_operations(plan: Plan, name: str, method: str, size: Size, cost: Cost) -> float:
+    """Operations of training and evaluation in an epoch, on average over a run's epochs."""
     setting, spec = plan.params.settings[name], plan.params.methods[method]
-    images = _training_images(setting, size)
-    step = cost.step + (cost.penalties[spec.penalty] / spec.every if spec.penalty else 0.0)
-    evaluated = min(images, setting.measure.train_examples or images) + setting.validation + size.test
-    return images * step + evaluated * cost.forward / setting.measure.evaluate_every
+    images = training_images(setting, size)
+    step = cost.step
+    if spec.penalty:
+        examples = min(spec.first_examples or setting.batch_size, setting.batch_size) / setting.batch_size
+        epochs = max(0, setting.epochs - spec.onset) / setting.epochs
+        step += cost.penalties[spec.penalty] / spec.every * examples * epochs
+    return images * step + evaluated_images(setting, size) * cost.forward / setting.measure.evaluate_every
 
 
-def _text(operations: float) -> str:
+def evaluated_images(setting: Setting, size: Size) -> int:
+    """How many images an evaluation of accuracies sees."""
+    images = training_images(setting, size)
+    return min(images, setting.measure.train_examples or images) + setting.validation + size.test
+
+
+def operations_text(operations: float) -> str:
+    """Such as `1.23 PFLOP`."""
     for unit in ("", "k", "M", "G", "T", "P", "E"):
         if operations < 1000 or unit == "E":
             break

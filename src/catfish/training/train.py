@@ -81,7 +81,7 @@ def _train(
     keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)
-    target = _device(device)
+    target = device_named(device)
     split = plan.split(configuration.setting)
     data = on_device(  # the prepared arrays are not kept beside it
         load_prepared(plan.manifest_path(split.dataset).parent),
@@ -123,7 +123,8 @@ def _start(plan: Plan, configuration: Configuration) -> Path | None:
     return path
 
 
-def _device(name: str):
+def device_named(name: str):
+    """The torch device; ResultError if it is CUDA and there is none."""
     import torch
 
     if name == "auto":

@@ -1,0 +1,140 @@
+"""How long the parts of a run take on a device: each is timed for some seconds on random images, so no data are needed.
+
+What is timed depends on the network, its images and the kind of penalty, not on learning rates, coefficients or epochs,
+so settings that share these share a timing. Reading images from files (ImageNet) is not in it.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+
+from catfish.config import Method, Setting
+from catfish.datasets.sizes import SIZES
+from catfish.plan import ETA_STAR, Configuration, Plan, Run, canonical
+from catfish.training.batch_norm import refreshed_statistics
+from catfish.training.batches import Data, Examples, Pixels
+from catfish.training.loop import train_epoch
+from catfish.training.measurements import evaluate, gradients, hessian, step_fisher_trace
+from catfish.training.memory import exhausted, keep_freed_memory
+from catfish.training.state import initial_state
+from catfish.training.train import provenance
+
+SECONDS = 1.0  # for which a part is repeated; a slow one is made twice, the first time as a warm-up
+STEPS = 4  # of training, and batches of batch-norm statistics, in one timing
+EXAMPLES = 500  # for the gradients' measurements at most; more take proportionally longer
+PROBES = 5  # of Tr(H) at most, likewise
+SMALL = 1e-6  # learning rate and coefficient: the network stays as it is
+NAME = "calibration.json"  # below results/<scale>
+
+OF_SETTING = ("model", "width", "depth", "dataset", "inputs", "augment", "batch_size", "precision",
+              "batch_norm_batches")  # fmt: skip
+OF_MEASURE = ("fisher_examples", "hessian_probes", "hessian_examples")
+OF_PENALTY = ("penalty", "first_examples", "micro_batch", "derivative")
+
+
+def work(setting: Setting, method: Method | None = None) -> str:
+    """What decides how long a step takes, and with no method how long the measurements take, as text."""
+    kind = {name: getattr(setting, name) for name in OF_SETTING}
+    kind |= {name: getattr(setting.measure, name) for name in OF_MEASURE}
+    kind |= {"noisy": setting.label_noise > 0, "steps": setting.measure.fisher_steps > 0}
+    if method is not None and method.penalty:
+        kind |= {name: getattr(method, name) for name in OF_PENALTY}
+    return canonical(kind)
+
+
+def calibrate(plan: Plan, device: torch.device, say: Callable[[str], None] = print) -> dict:
+    """Time each kind of work in the plan: {"hardware", "torch", "threads", "seconds": {work: {part: seconds}}}.
+
+    Parts: `step`, with a penalty one that recomputes it; without a penalty also `image` (one image evaluated),
+    `gradients`, `hessian`, `statistics` (of batch norm) and, where single steps are measured, `trace`.
+    On a CPU one thread works, as in the workflow's jobs. Raises ResultError if memory does not suffice.
+    """
+    keep_freed_memory()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    seconds: dict[str, dict[str, float]] = {}
+    for configuration in plan.jobs:
+        setting = plan.params.settings[configuration.setting]
+        for method in (None, plan.params.methods[configuration.method]):
+            kind = work(setting, method)
+            if kind in seconds:
+                continue
+            with exhausted(plan.results / NAME, configuration.setting):
+                seconds[kind] = _timings(plan, configuration, method, device)
+            text = ", ".join(f"{part} {value:.3g} s" for part, value in seconds[kind].items())
+            say(f"{configuration.setting}, {method.penalty if method else 'no'} penalty: {text}")
+    origin = provenance(device)
+    return {"hardware": origin["hardware"], "torch": origin["versions"]["torch"], "threads": origin["threads"],
+            "seconds": seconds}  # fmt: skip
+
+
+def _timings(plan: Plan, configuration: Configuration, method: Method | None, device: torch.device) -> dict[str, float]:
+    """The seconds of each part."""
+    run = plan.run(Configuration(configuration.setting, ETA_STAR, SMALL, None), 0)
+    run = replace(run, epochs=10**6, milestones=(), start=None)
+    if method is not None:
+        form = {name: getattr(method, name) for name in OF_PENALTY}
+        run = replace(run, **form, coefficient=SMALL, every=1, onset=0)
+    data = _random_data(run, plan.params.settings[configuration.setting], device)
+    state = initial_state(run, data.classes, device)
+    state.step = run.measure.fisher_steps  # past the steps that are measured, which have a time of their own
+    steps = len(data.train) // run.batch_size
+    seconds = {"step": _timed(lambda: train_epoch(run, state, data), device) / steps}
+    return seconds if method is not None else seconds | dict(_measurements(run, state.model, data, device))
+
+
+def _measurements(run: Run, model, data: Data, device: torch.device) -> Iterator[tuple[str, float]]:
+    """What is measured at the end of an epoch: on fewer examples, probes or batches, and multiplied accordingly."""
+    some = data.train.subset(torch.arange(min(EXAMPLES, len(data.train)), device=device))
+    yield "image", _timed(lambda: evaluate(model, some, data.pixels), device) / len(some)
+    examples = run.measure.fisher_examples or run.batch_size
+    part = _measuring(run, fisher_examples=min(examples, EXAMPLES))
+    factor = examples / part.measure.fisher_examples
+    yield "gradients", factor * _timed(lambda: dict(gradients(part, model, data, 0)), device)
+    if run.measure.fisher_steps:
+        yield "trace", factor * _timed(lambda: step_fisher_trace(part, model, data, 0), device)
+    probed = _measuring(run, hessian_probes=min(run.measure.hessian_probes, PROBES))
+    factor = run.measure.hessian_probes / probed.measure.hessian_probes
+    if run.measure.hessian_every:
+        yield "hessian", factor * _timed(lambda: dict(hessian(probed, model, data, 0)), device)
+    batches = min(run.batch_norm_batches, len(data.train) // run.batch_size)
+    if batches:
+        fewer = replace(run, batch_norm_batches=batches)
+        yield "statistics", run.batch_norm_batches / batches * _timed(lambda: _refresh(fewer, model, data), device)
+
+
+def _measuring(run: Run, **changes: int) -> Run:
+    return replace(run, measure=replace(run.measure, **changes))
+
+
+def _refresh(run: Run, model, data: Data) -> None:
+    with refreshed_statistics(run, model, data, 0):
+        pass
+
+
+def _random_data(run: Run, setting: Setting, device: torch.device) -> Data:
+    """Random images and labels, as many as the timings need; as many labels are noisy as the setting's."""
+    size = SIZES[run.split.dataset]
+    count = max(STEPS * run.batch_size, run.measure.hessian_examples, EXAMPLES)
+    images = torch.randint(256, (count, size.side, size.side, 3), dtype=torch.uint8, device=device)
+    labels = torch.arange(count, device=device) % size.classes
+    examples = Examples(images, labels, torch.arange(count, device=device) < setting.label_noise * count)
+    pixels = Pixels(torch.full((3,), 0.5, device=device), torch.full((3,), 0.25, device=device))
+    return Data(examples, examples, examples, pixels, size.classes)
+
+
+def _timed(repeat: Callable[[], object], device: torch.device) -> float:
+    """Seconds a repetition, after one that is not counted."""
+
+    def finish() -> float:
+        repeat()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    started, times = finish(), 0
+    while (ended := finish()) - started < SECONDS:
+        times += 1
+    return (ended - started) / (times + 1)

@@ -1,0 +1,223 @@
+"""Runs, operations, seconds and chains, from timings and records that are made up."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from catfish.cli import main
+from catfish.config import load
+from catfish.datasets.sizes import SIZES
+from catfish.plan import BEST, ETA_STAR, Configuration, Plan
+from catfish.records import write_json
+from catfish.training import calibration, cost
+from catfish.training.calibration import work
+from catfish.training.cost import Estimate, Price, longest_chain, outputs, run_seconds, waves
+from catfish.training.describe import Cost, copied
+
+PENALTIES = ("fisher", "gradient", "random_label_gradient", "input_gradient", "average_jacobian", "unit_jacobian")
+BASE = {"step": 0.25, "image": 0.125, "gradients": 2.0, "hessian": 8.0, "statistics": 1.0}
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """An example costs 1 operation forward and 3 a step, a penalty's gradient 9."""
+    costs = Cost(1, 3, dict.fromkeys(PENALTIES, 9))
+    monkeypatch.setattr(
+        cost, "_counts", lambda plan: {cost._network(setting): costs for setting in plan.params.settings.values()}
+    )
+
+
+def configuration(plan, method, setting="simplecnn_c10", value=BEST):
+    return plan.configuration(setting, method, value)
+
+
+def timings(plan, setting="simplecnn_c10", method="fp", **parts):
+    spec = plan.params.settings[setting]
+    return {work(spec): BASE | parts, work(spec, plan.params.methods[method]): {"step": 0.75}}
+
+
+def record(plan, job, seed, seconds=60.0, **changes):
+    """Write run.json of a finished run."""
+    found = {
+        "configuration": job.id,
+        "seed": seed,
+        "run": asdict(plan.run(job, seed)),
+        "outcome": {"status": "completed"},
+    }
+    write_json(plan.run_folder(job, seed) / "run.json", found | {"wall_seconds": seconds} | changes)
+
+
+def test_seconds_of_a_run_are_those_of_its_steps_and_of_what_is_due(plan):
+    # 96 images in batches of 32: 3 steps an epoch, 2 epochs; evaluated: 96 + 40 + 400 images at epochs 0, 1, 2;
+    # Tr(H) every second epoch; the penalty's gradient takes 0.5 s every 10 steps
+    assert SIZES["digits"].test == 400
+    measured = 3 * 536 * 0.125 + 3 * 2.0 + 2 * 8.0 + 3 * 1.0
+    plain = configuration(plan, "baseline")
+    assert run_seconds(plan, plain, timings(plan)) == pytest.approx(6 * 0.25 + measured)
+    penalised = configuration(plan, "fp")
+    assert run_seconds(plan, penalised, timings(plan)) == pytest.approx(6 * 0.25 + 6 * 0.5 / 10 + measured)
+
+
+def test_a_late_penalty_and_single_steps_take_their_part(plan):
+    plan.params.methods["fp"] = replace(plan.params.methods["fp"], onset=1)
+    on, off = (run_seconds(plan, configuration(plan, name), timings(plan)) for name in ("fp", "baseline"))
+    assert on - off == pytest.approx(3 * 0.5 / 10)
+    name = "simplecnn_c10_steps"  # its first 4 steps are measured
+    job = Configuration(name, ETA_STAR, 0.01, None)
+    without, with_trace = (run_seconds(plan, job, timings(plan, name, trace=value)) for value in (0.0, 16.0))
+    assert with_trace - without == 4 * 16.0
+
+
+def test_what_is_due():
+    assert [cost._due(2, every) for every in (1, 2, 3, None)] == [3, 2, 2, 0]
+    assert cost._due(300, 10) == 31
+
+
+def test_learning_rate_and_length_share_a_timing_but_batches_do_not(plan):
+    setting = plan.params.settings["simplecnn_c10"]
+    assert work(setting) == work(replace(setting, epochs=7, momentum=0.1, learning_rates=(1.0,)))
+    assert work(setting) != work(replace(setting, batch_size=7))
+    fp, fp_eta_star, gp = (plan.params.methods[name] for name in ("fp", "fp_eta_star", "gp"))
+    assert work(setting, fp) == work(setting, replace(fp_eta_star, every=1)) != work(setting, gp)
+    assert work(setting, plan.params.methods["baseline"]) == work(setting)
+
+
+def test_operations_of_a_run(plan, project, counted):
+    estimate = Estimate(plan)
+    images, evaluated = 96, 536
+    assert estimate.operations(configuration(plan, "baseline")) == 2 * (images * 3 + evaluated)
+    assert estimate.operations(configuration(plan, "fp")) == pytest.approx(2 * (images * (3 + 9 / 10) + evaluated))
+    fp = plan.params.methods["fp"]
+    plan.params.methods["fp"] = replace(fp, first_examples=8, every=1, onset=1)  # of 32, in one of two epochs
+    part = 9 * 8 / 32 / 2
+    assert estimate.operations(configuration(plan, "fp")) == pytest.approx(2 * (images * (3 + part) + evaluated))
+
+
+def test_a_run_counts_once_and_copies_do_not(plan, project, counted):
+    estimate = Estimate(plan)
+    total = sum((estimate.price(job, seeds) for job, seeds in plan.jobs.items()), Price())
+    chosen = {selection.id: {"best": selection.values[0]} for selection in plan.selections.values()}
+    different = {plan.run(job, seed, chosen) for job in plan.jobs for seed in plan.seeds(job)}
+    assert total.runs == len(different) < sum(plan.jobs.values())
+    parts = outputs(plan)
+    assert set().union(*(part.jobs for part in parts.values())) == set(plan.jobs)
+    assert parts["table1"].jobs == parts["table4"].jobs
+
+
+@pytest.mark.parametrize("scale", ["demo", "laptop", "paper"])
+def test_copies_are_the_runs_that_are_the_same(scale):
+    plan = Plan(load(scale=scale))
+    chosen = {selection.id: {"best": selection.values[0]} for selection in plan.selections.values()}
+    for setting in ("simplecnn_c10", "vgg11_c100", "vgg11_c100_noise25", "vgg11_c100_aug", "simplecnn_c10_large"):
+        jobs = [job for job in plan.jobs if job.setting == setting]
+        different = {plan.run(job, seed, chosen) for job in jobs for seed in plan.seeds(job)}
+        assert sum(plan.jobs[job] - copied(plan, job) for job in jobs) == len(different)
+
+
+def test_finished_runs_are_recognised_by_their_settings(plan, project, counted):
+    job = configuration(plan, "baseline")
+    record(plan, job, 0, seconds=60)
+    price = Estimate(plan).price(job, 2)
+    assert (price.runs, price.finished, price.seconds, price.seconds_left, price.unknown) == (2, 1, 120, 60, 0)
+    record(plan, job, 1, seconds=120, outcome={"status": "diverged", "step": 3})  # short, no measure of the others
+    price = Estimate(plan).price(job, 2)
+    assert (price.finished, price.seconds, price.seconds_left) == (2, 120, 0)
+    run = json.loads((plan.run_folder(job, 0) / "run.json").read_text())["run"]
+    record(plan, job, 0, run=run | {"epochs": 3})
+    price = Estimate(plan).price(job, 2)
+    assert (price.finished, price.unknown) == (1, 2)
+
+
+def test_a_calibration_counts_more_than_finished_runs(plan, project, counted):
+    job = configuration(plan, "baseline")
+    record(plan, job, 0)
+    write_json(plan.results / calibration.NAME, {"hardware": "Abacus", "seconds": timings(plan)})
+    estimate = Estimate(plan)
+    assert estimate.seconds(job) == run_seconds(plan, job, estimate.timings) != 60
+    assert estimate.price(Configuration("vgg11_c100_noise25", "fp", "small", BEST), 2).unknown == 1
+
+
+def test_the_longest_chain_goes_from_the_grid_to_the_shown_runs(plan):
+    weights = dict.fromkeys(plan.jobs, 1.0)
+    grid = Configuration("simplecnn_c10", ETA_STAR, 0.05, None)
+    coefficient = Configuration("vgg11_c100_noise25", "fp", "small", 0.01)
+    last = Configuration("vgg11_c100_noise25", "fp", "small", BEST)
+    weights |= {grid: 5.0, coefficient: 7.0, last: 2.0}
+    assert longest_chain(plan, weights) == (14.0, [grid, coefficient, last])
+    weights |= {last: 0.0, coefficient: 0.5}
+    assert longest_chain(plan, weights)[0] == 5.0 + 1.0 + 1.0
+    early, after = (Configuration(f"resnet26_c100_{part}_large", ETA_STAR, rate, None)
+                    for part, rate in (("early", 0.01), ("after", 0.001)))  # fmt: skip
+    weights |= {early: 50.0, after: 60.0}
+    assert longest_chain(plan, weights) == (110.0, [early, after])
+
+
+def test_waves_are_grids_then_coefficients_then_what_is_shown(plan):
+    jobs = list(plan.jobs)
+    tuned = [job for job in jobs if job.coefficient == BEST]
+    first = [job for job in jobs if not plan.needs(job) and plan.start(job) is None]
+    assert waves(plan) == [len(first), len(jobs) - len(first) - len(tuned), len(tuned)]
+
+
+def test_a_calibration_times_every_kind_of_work_once(plan, project, monkeypatch):
+    monkeypatch.setattr(calibration, "SECONDS", 0.0)
+    params = replace(plan.params, outputs={name: plan.params.outputs[name] for name in ("figure5", "figure15")})
+    said = []
+    before = torch.get_num_threads()
+    found = calibration.calibrate(Plan(params), torch.device("cpu"), said.append)
+    assert before == 1 == found["threads"] and found["torch"] and found["hardware"]
+    small, steps, noisy = (plan.params.settings[name] for name in
+                           ("simplecnn_c10", "simplecnn_c10_steps", "vgg11_c100_noise25"))  # fmt: skip
+    fp = plan.params.methods["fp"]
+    assert set(found["seconds"]) == {work(small), work(steps), work(noisy), work(noisy, fp)} and len(said) == 4
+    assert set(found["seconds"][work(steps)]) == {"step", "image", "gradients", "trace", "hessian", "statistics"}
+    assert set(found["seconds"][work(noisy, fp)]) == {"step"}
+    assert found["seconds"][work(noisy, fp)]["step"] > found["seconds"][work(noisy)]["step"] > 0
+    assert all(value > 0 for parts in found["seconds"].values() for value in parts.values())
+
+
+def test_the_command_calibrates_and_shows_hours(plan, project, tiny_document, monkeypatch, capsys, counted):
+    monkeypatch.setattr("catfish.cli._loaded", lambda options: plan)
+    main(["plan", "--cost"])
+    text = capsys.readouterr().out
+    assert "Hours are not known" in text and not (plan.results / calibration.NAME).exists()
+    job = configuration(plan, "baseline")
+    record(plan, job, 0, seconds=7200)
+    main(["plan", "--cost"])
+    lines = capsys.readouterr().out.splitlines()
+    row = next(line.split() for line in lines if line.startswith("simplecnn_c10 "))
+    assert row[2] == "1" and row[-2:] == ["4+", "2+"]  # two seeds of two hours, one of them finished
+    assert any(line.startswith("+: ") for line in lines)
+
+    def calibrated(plan, device):
+        settings, methods = plan.params.settings.values(), plan.params.methods.values()
+        kinds = {work(setting, method) for setting in settings for method in (None, *methods)}
+        return {"hardware": f"Abacus on {device}", "seconds": dict.fromkeys(kinds, BASE)}
+
+    monkeypatch.setattr(calibration, "calibrate", calibrated)
+    main(["plan", "--calibrate", "--device", "cpu"])
+    text = capsys.readouterr().out
+    assert "on Abacus on cpu, calibrated there" in text and "+" not in text.split("together")[1].split("\n")[0]
+    assert "Longest chain of jobs: " in text and " hours, " in text
+
+
+def test_counts_are_kept(plan, project, monkeypatch):
+    params = replace(plan.params, outputs={"figure15": plan.params.outputs["figure15"]})
+    small = Plan(params)
+    first = Estimate(small).counts
+    assert (small.results / cost.COUNTS).is_file()
+    monkeypatch.setattr(cost, "count", None)  # not to be called again
+    assert Estimate(small).counts == first
+    job = next(iter(small.jobs))
+    assert Estimate(small).operations(job) > 0
+
+
+def test_plan_without_options_needs_no_torch(project, tiny_text):
+    (project / "params.yaml").write_text(tiny_text)
+    code = "import sys; from catfish.cli import main; main(['plan']); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"

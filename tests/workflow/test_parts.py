@@ -1,0 +1,57 @@
+"""A campaign of two machines: each trains the settings it is told, and the parts make the whole."""
+
+import shutil
+import sys
+from subprocess import run
+
+import pytest
+
+from catfish.config import load
+from catfish.plan import Plan
+
+NOISY = "simplecnn_c10,vgg11_c100_noise25"
+
+
+@pytest.fixture
+def fresh(campaign):
+    """The campaign's folder with its data and without its runs."""
+    shutil.rmtree(campaign.folder / "results")
+    shutil.rmtree(campaign.folder / "figures")
+    return campaign
+
+
+def test_a_part_is_what_its_settings_have(fresh):
+    report = fresh.snakemake("--dry-run", "--quiet", "host", "--config", f"only={NOISY}", "--", "runs").stdout
+    wildcards = [line.split("=")[1].split("/")[0] for line in report.splitlines() if "configuration=" in line]
+    plan = Plan(load(fresh.folder / "params.yaml"))
+    planned = [job.setting for job in plan.jobs if job.setting in NOISY.split(",")]
+    assert sorted(wildcards) == sorted(planned)
+    assert report.count("rule select:") == sum(s.setting in NOISY.split(",") for s in plan.selections.values())
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ("vgg11_c100_noise25", "only: vgg11_c100_noise25 needs runs of simplecnn_c10; name it too"),
+        ("resnet26_c100_after_large", "needs runs of resnet26_c100_early_large"),
+        ("vgg12", "only: vgg12 is no setting that the scale tiny trains"),
+    ],
+)
+def test_a_part_that_cannot_stand_alone_is_refused(fresh, settings, words):
+    done = fresh.snakemake("--dry-run", "--config", f"only={settings}", "--", "runs", check=False)
+    assert done.returncode and words in done.stdout + done.stderr
+
+
+def test_parts_trained_apart_are_merged_into_a_campaign(campaign, tmp_path):
+    """One setting's runs come from another folder: then nothing of them is trained, and the tables are made."""
+    part, other = campaign.folder / "results/tiny/runs/simplecnn_c10", tmp_path / "other/results/tiny"
+    shutil.copytree(part, other / "runs/simplecnn_c10")
+    shutil.rmtree(part)
+    shutil.rmtree(campaign.folder / "results/tiny/select/simplecnn_c10")
+    command = [sys.executable, "-m", "catfish", "merge", str(other)]
+    done = run(command, cwd=campaign.folder, env=campaign.environment(), capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.endswith("runs copied, 0 were here already, the same\n"), done.stderr
+    before = campaign.histories()
+    campaign.snakemake("figures")
+    assert campaign.histories() == before
+    assert campaign.planned() == set()
