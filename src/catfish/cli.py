@@ -127,8 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument("sources", nargs="+", type=Path, metavar="SOURCE", help="such as ../other/results/paper")
     merge.epilog = (
         "Copies finished runs that are missing here, each whole or not at all; skips those that are here with the same "
-        "numbers. Nothing is copied while a run is in conflict: damaged, begun here, of other settings or data, or with "
-        "other numbers than the one here. Selections, tables and figures are then made by Snakemake."
+        "numbers. Nothing is copied while a run is in conflict: damaged, begun here, of other settings or data, or "
+        "with other numbers than the one here. Selections, tables and figures are then made by Snakemake."
     )
     _command(
         commands, "overview", _overview, "list every run with its outcome, time and origin, and the params", planned
@@ -141,8 +141,8 @@ def _parser() -> argparse.ArgumentParser:
         commands, "doctor", _doctor, "say what this machine has and lacks for a scale, with cures", planned
     )
     doctor.epilog = (
-        "Looks at packages, torch's build and devices, bfloat16, memory, data sets, disk and DVC's remote. Each line is "
-        "ok, advice or an obstacle; the exit status is 1 only if an obstacle makes the scale impossible here."
+        "Looks at packages, torch's build and devices, bfloat16, memory, data sets, disk and DVC's remote. Each line "
+        "is ok, advice or an obstacle; the exit status is 1 only if an obstacle makes the scale impossible here."
     )
 
     _command(commands, "verify", _verify, "check every result file against its checksum and the plan", planned)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from catfish.training.calibration import work
 from catfish.training.cost import Estimate, Price, longest_chain, outputs, run_seconds, waves
 from catfish.training.describe import Cost, copied
 
+ROOT = Path(__file__).parents[2]
 PENALTIES = ("fisher", "gradient", "random_label_gradient", "input_gradient", "average_jacobian", "unit_jacobian")
 BASE = {"step": 0.25, "image": 0.125, "gradients": 2.0, "hessian": 8.0, "statistics": 1.0}
 
@@ -110,7 +112,7 @@ def test_a_run_counts_once_and_copies_do_not(plan, project, counted):
 
 @pytest.mark.parametrize("scale", ["demo", "laptop", "paper"])
 def test_copies_are_the_runs_that_are_the_same(scale):
-    plan = Plan(load(scale=scale))
+    plan = Plan(load(ROOT / "params.yaml", scale))
     chosen = {selection.id: {"best": selection.values[0]} for selection in plan.selections.values()}
     for setting in ("simplecnn_c10", "vgg11_c100", "vgg11_c100_noise25", "vgg11_c100_aug", "simplecnn_c10_large"):
         jobs = [job for job in plan.jobs if job.setting == setting]
