@@ -195,7 +195,7 @@ def test_the_command_calibrates_and_shows_hours(plan, project, tiny_document, mo
     assert row[2] == "1" and row[-2:] == ["4+", "2+"]  # two seeds of two hours, one of them finished
     assert any(line.startswith("+: ") for line in lines)
 
-    def calibrated(plan, device):
+    def calibrated(plan, device, say):
         settings, methods = plan.params.settings.values(), plan.params.methods.values()
         kinds = {work(setting, method) for setting in settings for method in (None, *methods)}
         return {"hardware": f"Abacus on {device}", "seconds": dict.fromkeys(kinds, BASE)}
