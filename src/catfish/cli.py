@@ -345,11 +345,9 @@ def _plan(options: argparse.Namespace) -> None:
 
 
 def _cost(plan: Plan, options: argparse.Namespace) -> None:
-    from catfish.records import write_json
     from catfish.training import calibration, cost_table
     from catfish.training.train import device_named
 
     if options.calibrate:
-        timings = calibration.calibrate(plan, device_named(options.device), partial(print, flush=True))
-        write_json(plan.results / calibration.NAME, timings)
+        calibration.calibrate(plan, device_named(options.device), partial(print, flush=True))
     print(cost_table.table(plan), end="")

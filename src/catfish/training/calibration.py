@@ -13,6 +13,7 @@ import torch
 from catfish.config import Method, Setting
 from catfish.datasets.sizes import SIZES
 from catfish.plan import ETA_STAR, Configuration, Plan, Run, canonical
+from catfish.records import write_json
 from catfish.training.batch_norm import refreshed_statistics
 from catfish.training.batches import Data, Examples, Pixels
 from catfish.training.loop import train_epoch
@@ -43,16 +44,19 @@ def work(setting: Setting, method: Method | None = None) -> str:
     return canonical(kind)
 
 
-def calibrate(plan: Plan, device: torch.device, say: Callable[[str], None] = print) -> dict:
-    """Time each kind of work in the plan: {"hardware", "torch", "threads", "seconds": {work: {part: seconds}}}.
+def calibrate(plan: Plan, device: torch.device, say: Callable[[str], None] = print) -> None:
+    """Time each kind of work in the plan, and write {"hardware", "torch", "threads", "seconds": {work: {part: s}}}.
 
     Parts: `step`, with a penalty one that recomputes it; without a penalty also `image` (one image evaluated),
-    `gradients`, `hessian`, `statistics` (of batch norm) and, where single steps are measured, `trace`.
-    On a CPU one thread works, as in the workflow's jobs. Raises ResultError if memory does not suffice.
+    `gradients`, `hessian`, `statistics` (of batch norm) and, where single steps are measured, `trace`. The file is
+    written after each kind, for what is known should a later one exceed the memory (ResultError, or a kill).
+    On a CPU one thread works, as in the workflow's jobs.
     """
     keep_freed_memory()
     if device.type == "cpu":
         torch.set_num_threads(1)
+    origin = provenance(device)
+    found = {"hardware": origin["hardware"], "torch": origin["versions"]["torch"], "threads": origin["threads"]}
     seconds: dict[str, dict[str, float]] = {}
     for configuration in plan.jobs:
         setting = plan.params.settings[configuration.setting]
@@ -62,11 +66,9 @@ def calibrate(plan: Plan, device: torch.device, say: Callable[[str], None] = pri
                 continue
             with exhausted(plan.results / NAME, configuration.setting):
                 seconds[kind] = _timings(plan, configuration, method, device)
+            write_json(plan.results / NAME, found | {"seconds": seconds})
             text = ", ".join(f"{part} {value:.3g} s" for part, value in seconds[kind].items())
             say(f"{configuration.setting}, {method.penalty if method else 'no'} penalty: {text}")
-    origin = provenance(device)
-    return {"hardware": origin["hardware"], "torch": origin["versions"]["torch"], "threads": origin["threads"],
-            "seconds": seconds}  # fmt: skip
 
 
 def _timings(plan: Plan, configuration: Configuration, method: Method | None, device: torch.device) -> dict[str, float]:
