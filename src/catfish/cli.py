@@ -156,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument(
         "--calibrate",
         action="store_true",
-        help="first time some steps and measurements of every network on this device, on random images (long on a CPU), "
+        help="first time steps and measurements of every network on this device, on random images (slow on a CPU), "
         "and write results/<scale>/calibration.json, from which --cost takes its hours",
     )
     shown.add_argument("--device", default="auto", help="of the calibration: auto, cpu, cuda, cuda:1 ...")
