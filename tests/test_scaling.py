@@ -11,12 +11,13 @@ from catfish.plan import Plan
 from catfish.training.cost import Estimate, waves
 from catfish.training.describe import copied, operations_text
 
-TEXT = (Path(__file__).parents[1] / "docs" / "scaling.md").read_text()
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "docs" / "scaling.md").read_text()
 
 
 @pytest.fixture(scope="module")
 def paper() -> Plan:
-    return Plan(load(scale="paper"))
+    return Plan(load(ROOT / "params.yaml", "paper"))
 
 
 def test_the_table_has_the_runs_of_the_plan(paper):

@@ -127,8 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument("sources", nargs="+", type=Path, metavar="SOURCE", help="such as ../other/results/paper")
     merge.epilog = (
         "Copies finished runs that are missing here, each whole or not at all; skips those that are here with the same "
-        "numbers. Nothing is copied while a run is in conflict: damaged, begun here, of other settings or data, or with "
-        "other numbers than the one here. Selections, tables and figures are then made by Snakemake."
+        "numbers. Nothing is copied while a run is in conflict: damaged, begun here, of other settings or data, or "
+        "with other numbers than the one here. Selections, tables and figures are then made by Snakemake."
     )
     _command(
         commands, "overview", _overview, "list every run with its outcome, time and origin, and the params", planned
@@ -141,8 +141,8 @@ def _parser() -> argparse.ArgumentParser:
         commands, "doctor", _doctor, "say what this machine has and lacks for a scale, with cures", planned
     )
     doctor.epilog = (
-        "Looks at packages, torch's build and devices, bfloat16, memory, data sets, disk and DVC's remote. Each line is "
-        "ok, advice or an obstacle; the exit status is 1 only if an obstacle makes the scale impossible here."
+        "Looks at packages, torch's build and devices, bfloat16, memory, data sets, disk and DVC's remote. Each line "
+        "is ok, advice or an obstacle; the exit status is 1 only if an obstacle makes the scale impossible here."
     )
 
     _command(commands, "verify", _verify, "check every result file against its checksum and the plan", planned)
@@ -156,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument(
         "--calibrate",
         action="store_true",
-        help="first time some steps and measurements of every network on this device, on random images (minutes), "
+        help="first time steps and measurements of every network on this device, on random images (slow on a CPU), "
         "and write results/<scale>/calibration.json, from which --cost takes its hours",
     )
     shown.add_argument("--device", default="auto", help="of the calibration: auto, cpu, cuda, cuda:1 ...")
@@ -345,11 +345,9 @@ def _plan(options: argparse.Namespace) -> None:
 
 
 def _cost(plan: Plan, options: argparse.Namespace) -> None:
-    from catfish.records import write_json
     from catfish.training import calibration, cost_table
     from catfish.training.train import device_named
 
     if options.calibrate:
-        timings = calibration.calibrate(plan, device_named(options.device), partial(print, flush=True))
-        write_json(plan.results / calibration.NAME, timings)
+        calibration.calibrate(plan, device_named(options.device), partial(print, flush=True))
     print(cost_table.table(plan), end="")

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,12 +13,13 @@ from catfish.cli import main
 from catfish.config import load
 from catfish.datasets.sizes import SIZES
 from catfish.plan import BEST, ETA_STAR, Configuration, Plan
-from catfish.records import write_json
+from catfish.records import read_json, write_json
 from catfish.training import calibration, cost
 from catfish.training.calibration import work
 from catfish.training.cost import Estimate, Price, longest_chain, outputs, run_seconds, waves
 from catfish.training.describe import Cost, copied
 
+ROOT = Path(__file__).parents[2]
 PENALTIES = ("fisher", "gradient", "random_label_gradient", "input_gradient", "average_jacobian", "unit_jacobian")
 BASE = {"step": 0.25, "image": 0.125, "gradients": 2.0, "hessian": 8.0, "statistics": 1.0}
 
@@ -110,7 +112,7 @@ def test_a_run_counts_once_and_copies_do_not(plan, project, counted):
 
 @pytest.mark.parametrize("scale", ["demo", "laptop", "paper"])
 def test_copies_are_the_runs_that_are_the_same(scale):
-    plan = Plan(load(scale=scale))
+    plan = Plan(load(ROOT / "params.yaml", scale))
     chosen = {selection.id: {"best": selection.values[0]} for selection in plan.selections.values()}
     for setting in ("simplecnn_c10", "vgg11_c100", "vgg11_c100_noise25", "vgg11_c100_aug", "simplecnn_c10_large"):
         jobs = [job for job in plan.jobs if job.setting == setting]
@@ -168,7 +170,8 @@ def test_a_calibration_times_every_kind_of_work_once(plan, project, monkeypatch)
     params = replace(plan.params, outputs={name: plan.params.outputs[name] for name in ("figure5", "figure15")})
     said = []
     before = torch.get_num_threads()
-    found = calibration.calibrate(Plan(params), torch.device("cpu"), said.append)
+    calibration.calibrate(Plan(params), torch.device("cpu"), said.append)
+    found = read_json(plan.results / calibration.NAME)
     assert before == 1 == found["threads"] and found["torch"] and found["hardware"]
     small, steps, noisy = (plan.params.settings[name] for name in
                            ("simplecnn_c10", "simplecnn_c10_steps", "vgg11_c100_noise25"))  # fmt: skip
@@ -193,10 +196,11 @@ def test_the_command_calibrates_and_shows_hours(plan, project, tiny_document, mo
     assert row[2] == "1" and row[-2:] == ["4+", "2+"]  # two seeds of two hours, one of them finished
     assert any(line.startswith("+: ") for line in lines)
 
-    def calibrated(plan, device):
+    def calibrated(plan, device, say):
         settings, methods = plan.params.settings.values(), plan.params.methods.values()
         kinds = {work(setting, method) for setting in settings for method in (None, *methods)}
-        return {"hardware": f"Abacus on {device}", "seconds": dict.fromkeys(kinds, BASE)}
+        found = {"hardware": f"Abacus on {device}", "seconds": dict.fromkeys(kinds, BASE)}
+        write_json(plan.results / calibration.NAME, found)
 
     monkeypatch.setattr(calibration, "calibrate", calibrated)
     main(["plan", "--calibrate", "--device", "cpu"])

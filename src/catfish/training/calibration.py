@@ -13,18 +13,18 @@ import torch
 from catfish.config import Method, Setting
 from catfish.datasets.sizes import SIZES
 from catfish.plan import ETA_STAR, Configuration, Plan, Run, canonical
+from catfish.records import write_json
 from catfish.training.batch_norm import refreshed_statistics
 from catfish.training.batches import Data, Examples, Pixels
 from catfish.training.loop import train_epoch
-from catfish.training.measurements import evaluate, gradients, hessian, step_fisher_trace
+from catfish.training.measurements import PIXELS_AT_ONCE, evaluate, gradients, hessian, step_fisher_trace
 from catfish.training.memory import exhausted, keep_freed_memory
-from catfish.training.state import initial_state
+from catfish.training.state import State, initial_state
 from catfish.training.train import provenance
 
 SECONDS = 1.0  # for which a part is repeated; a slow one is made twice, the first time as a warm-up
-STEPS = 4  # of training, and batches of batch-norm statistics, in one timing
-EXAMPLES = 500  # for the gradients' measurements at most; more take proportionally longer
-PROBES = 5  # of Tr(H) at most, likewise
+STEPS = 50  # of training at most, between two readings of the losses from the device
+PROBES = 5  # of Tr(H) at most; more take proportionally longer
 SMALL = 1e-6  # learning rate and coefficient: the network stays as it is
 NAME = "calibration.json"  # below results/<scale>
 
@@ -44,16 +44,19 @@ def work(setting: Setting, method: Method | None = None) -> str:
     return canonical(kind)
 
 
-def calibrate(plan: Plan, device: torch.device, say: Callable[[str], None] = print) -> dict:
-    """Time each kind of work in the plan: {"hardware", "torch", "threads", "seconds": {work: {part: seconds}}}.
+def calibrate(plan: Plan, device: torch.device, say: Callable[[str], None] = print) -> None:
+    """Time each kind of work in the plan, and write {"hardware", "torch", "threads", "seconds": {work: {part: s}}}.
 
     Parts: `step`, with a penalty one that recomputes it; without a penalty also `image` (one image evaluated),
-    `gradients`, `hessian`, `statistics` (of batch norm) and, where single steps are measured, `trace`.
-    On a CPU one thread works, as in the workflow's jobs. Raises ResultError if memory does not suffice.
+    `gradients`, `hessian`, `statistics` (of batch norm) and, where single steps are measured, `trace`. The file is
+    written after each kind, for what is known should a later one exceed the memory (ResultError, or a kill).
+    On a CPU one thread works, as in the workflow's jobs.
     """
     keep_freed_memory()
     if device.type == "cpu":
         torch.set_num_threads(1)
+    origin = provenance(device)
+    found = {"hardware": origin["hardware"], "torch": origin["versions"]["torch"], "threads": origin["threads"]}
     seconds: dict[str, dict[str, float]] = {}
     for configuration in plan.jobs:
         setting = plan.params.settings[configuration.setting]
@@ -63,11 +66,9 @@ def calibrate(plan: Plan, device: torch.device, say: Callable[[str], None] = pri
                 continue
             with exhausted(plan.results / NAME, configuration.setting):
                 seconds[kind] = _timings(plan, configuration, method, device)
+            write_json(plan.results / NAME, found | {"seconds": seconds})
             text = ", ".join(f"{part} {value:.3g} s" for part, value in seconds[kind].items())
             say(f"{configuration.setting}, {method.penalty if method else 'no'} penalty: {text}")
-    origin = provenance(device)
-    return {"hardware": origin["hardware"], "torch": origin["versions"]["torch"], "threads": origin["threads"],
-            "seconds": seconds}  # fmt: skip
 
 
 def _timings(plan: Plan, configuration: Configuration, method: Method | None, device: torch.device) -> dict[str, float]:
@@ -80,17 +81,33 @@ def _timings(plan: Plan, configuration: Configuration, method: Method | None, de
     data = _random_data(run, plan.params.settings[configuration.setting], device)
     state = initial_state(run, data.classes, device)
     state.step = run.measure.fisher_steps  # past the steps that are measured, which have a time of their own
-    steps = len(data.train) // run.batch_size
-    seconds = {"step": _timed(lambda: train_epoch(run, state, data), device) / steps}
+    seconds = {"step": _step(run, state, data)}
     return seconds if method is not None else seconds | dict(_measurements(run, state.model, data, device))
+
+
+def _step(run: Run, state: State, data: Data) -> float:
+    """Seconds of a training step, in a sequence of them as long as SECONDS allows."""
+    batch = torch.arange(run.batch_size, device=data.train.labels.device)
+
+    def together(steps: int) -> float:
+        state.epoch, state.elapsed, state.order = 1, 0.0, batch.expand(steps, -1)
+        train_epoch(run, state, data)  # which ends when the device has finished
+        return state.elapsed / steps
+
+    together(1)
+    one = together(1)
+    steps = min(STEPS, int(SECONDS / one))
+    return together(steps) if steps > 1 else one
 
 
 def _measurements(run: Run, model, data: Data, device: torch.device) -> Iterator[tuple[str, float]]:
     """What is measured at the end of an epoch: on fewer examples, probes or batches, and multiplied accordingly."""
-    some = data.train.subset(torch.arange(min(EXAMPLES, len(data.train)), device=device))
-    yield "image", _timed(lambda: evaluate(model, some, data.pixels), device) / len(some)
+    size = SIZES[run.split.dataset]
+    at_once = max(1, PIXELS_AT_ONCE // size.side**2)
+    some = data.train.subset(torch.arange(at_once, device=device))
+    yield "image", _timed(lambda: evaluate(model, some, data.pixels), device) / at_once
     examples = run.measure.fisher_examples or run.batch_size
-    part = _measuring(run, fisher_examples=min(examples, EXAMPLES))
+    part = _measuring(run, fisher_examples=min(examples, at_once))
     factor = examples / part.measure.fisher_examples
     yield "gradients", factor * _timed(lambda: dict(gradients(part, model, data, 0)), device)
     if run.measure.fisher_steps:
@@ -99,10 +116,9 @@ def _measurements(run: Run, model, data: Data, device: torch.device) -> Iterator
     factor = run.measure.hessian_probes / probed.measure.hessian_probes
     if run.measure.hessian_every:
         yield "hessian", factor * _timed(lambda: dict(hessian(probed, model, data, 0)), device)
-    batches = min(run.batch_norm_batches, len(data.train) // run.batch_size)
-    if batches:
-        fewer = replace(run, batch_norm_batches=batches)
-        yield "statistics", run.batch_norm_batches / batches * _timed(lambda: _refresh(fewer, model, data), device)
+    if run.batch_norm_batches:
+        one = replace(run, batch_norm_batches=1)
+        yield "statistics", run.batch_norm_batches * _timed(lambda: _refresh(one, model, data), device)
 
 
 def _measuring(run: Run, **changes: int) -> Run:
@@ -117,7 +133,7 @@ def _refresh(run: Run, model, data: Data) -> None:
 def _random_data(run: Run, setting: Setting, device: torch.device) -> Data:
     """Random images and labels, as many as the timings need; as many labels are noisy as the setting's."""
     size = SIZES[run.split.dataset]
-    count = max(STEPS * run.batch_size, run.measure.hessian_examples, EXAMPLES)
+    count = max(run.batch_size, run.measure.hessian_examples, PIXELS_AT_ONCE // size.side**2)
     images = torch.randint(256, (count, size.side, size.side, 3), dtype=torch.uint8, device=device)
     labels = torch.arange(count, device=device) % size.classes
     examples = Examples(images, labels, torch.arange(count, device=device) < setting.label_noise * count)
