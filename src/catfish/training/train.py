@@ -9,7 +9,7 @@ from pathlib import Path
 
 from catfish import __version__
 from catfish.checkout import commit
-from catfish.errors import Interrupted, RecordError, ResultError
+from catfish.errors import Interrupted, RecordError
 from catfish.plan import WEIGHTS_FILE, Configuration, Plan, Run
 from catfish.records import altered, data_checksum, finished, read_json, write_record
 
@@ -22,10 +22,12 @@ def train_job(
     device: str = "auto",
     threads: int | None = None,
     checkpoint_seconds: float | None = None,
+    gpu_slots: int | None = None,
 ) -> None:
     """Make every run of a configuration that is not already there; prints one line an epoch.
 
-    device: auto (CUDA where there is one), cpu, cuda, cuda:1 ...; threads: of torch on the CPU.
+    device: auto (the GPU with the fewest jobs, where there is one), cpu, cuda, cuda:1 ...; threads: of torch on the
+    CPU; gpu_slots: how many jobs may share a GPU under `auto`.
     """
     chosen = {selection.id: read_json(plan.selection_path(selection)) for selection in plan.needs(configuration)}
     split = plan.split(configuration.setting)
@@ -41,7 +43,14 @@ def train_job(
         elif not _copied(plan, folder, fingerprint, configuration, chosen):
             missing.append((seed, run, fingerprint))
     if missing:
-        _train(plan, configuration, missing, device, threads, checkpoint_seconds)
+        from catfish.training import devices
+
+        with devices.chosen(device, gpu_slots, _say) as target:
+            _train(plan, configuration, missing, target, threads, checkpoint_seconds)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _copied(plan: Plan, folder: Path, fingerprint: str, configuration: Configuration, chosen: dict[str, dict]) -> bool:
@@ -66,7 +75,7 @@ def _train(
     plan: Plan,
     configuration: Configuration,
     missing: list[tuple[int, Run, str]],
-    device: str,
+    target,
     threads: int | None,
     checkpoint_seconds: float | None,
 ) -> None:
@@ -81,7 +90,6 @@ def _train(
     keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)
-    target = _device(device)
     split = plan.split(configuration.setting)
     data = on_device(  # the prepared arrays are not kept beside it
         load_prepared(plan.manifest_path(split.dataset).parent),
@@ -92,27 +100,24 @@ def _train(
     names, start = plan.run_files(configuration), _start(plan, configuration)
     interval = checkpoint.SECONDS if checkpoint_seconds is None else checkpoint_seconds
 
-    def say(line: str) -> None:
-        print(line, flush=True)
-
     with stopping.noticed() as asked:
         for seed, run, fingerprint in missing:
             folder = plan.run_folder(configuration, seed)
             if asked():
                 raise Interrupted(f"{folder}: not begun, as asked; the same command goes on")
-            say(f"{folder}: {run.epochs} epochs on {target}")
+            _say(f"{folder}: {run.epochs} epochs on {target}")
             folder.mkdir(parents=True, exist_ok=True)
             with lock.held(folder) as sign, exhausted(folder, configuration.setting):
                 (folder / "run.json").unlink(missing_ok=True)
-                keeper = checkpoint.Keeper(folder, fingerprint, interval, asked, sign, say)
-                outcome, seconds = train_run(run, data, folder, keeper, start, WEIGHTS_FILE in names, say)
+                keeper = checkpoint.Keeper(folder, fingerprint, interval, asked, sign, _say)
+                outcome, seconds = train_run(run, data, folder, keeper, start, WEIGHTS_FILE in names, _say)
                 record = {"configuration": configuration.id, "seed": seed, "fingerprint": fingerprint}
                 record |= {"run": asdict(run), "outcome": outcome, "wall_seconds": round(seconds, 3)}
                 write_record(folder, record | provenance(target), names)
                 keeper.forget()
                 for leftover in folder.glob("*.tmp"):  # of a process that was killed while it wrote
                     leftover.unlink()
-            say(f"{folder}: {outcome['status']}, {seconds:.1f} s")
+            _say(f"{folder}: {outcome['status']}, {seconds:.1f} s")
 
 
 def _start(plan: Plan, configuration: Configuration) -> Path | None:
@@ -121,20 +126,6 @@ def _start(plan: Plan, configuration: Configuration) -> Path | None:
     if path is not None and altered(path.parent, read_json(path.parent / "run.json"), [path.name]):
         raise RecordError(f"{path}: missing, or altered since its run ended; delete {path.parent} and train it again")
     return path
-
-
-def _device(name: str):
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    target = torch.device(name)
-    if target.type == "cuda" and not torch.cuda.is_available():
-        raise ResultError(
-            f"--device {name}: torch {torch.__version__} sees no CUDA device; use --device cpu, or install "
-            "a CUDA build of torch and a driver"
-        )
-    return target
 
 
 def provenance(device) -> dict:
