@@ -120,6 +120,10 @@ def _run(*command: str) -> None:
 def _stop(folder: Path) -> None:
     """End the jobs, then the daemons, all by their own files."""
     subprocess.run(["scancel", "--user=root"], capture_output=True)
+    for _ in range(300):
+        if not subprocess.run(["squeue", "--noheader"], capture_output=True, text=True).stdout:
+            break
+        time.sleep(0.1)
     for name in ("slurmd", "slurmctld", "munge"):
         path = folder / f"{name}.pid"
         if path.exists():

@@ -37,22 +37,26 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("test-slurm: ended"))
     started, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="catfish-slurm-"))
     local, remote = (_project(folder / name) for name in ("local", "slurm"))
-    subprocess.run(_snakemake(local, "--cores", "2"), check=True)
+    subprocess.run(_snakemake(local, "data", "--cores", "2"), check=True)
     shutil.copytree(local / "data", remote / "data", symlinks=True)
-    with cluster.running(folder / "cluster"):
-        _disturbed(remote)
+    quiet = subprocess.Popen(_snakemake(local, "runs", "--cores", "1"))  # while Slurm's jobs are waited for
+    try:
+        with cluster.running(folder / "cluster"):
+            _disturbed(remote)
+    finally:
+        failed = quiet.wait()
     different = _differences(local, remote)
     print(f"test-slurm: {len(different)} files differ, {time.monotonic() - started:.0f} s", *different, sep="\n")
-    if different:
+    if different or failed:
         sys.exit(1)
     shutil.rmtree(folder)
 
 
 def _project(folder: Path) -> Path:
-    """Two learning rates and the runs at the small one, with epochs enough to be hit in the middle."""
+    """A grid of two learning rates and a run at the small one, with epochs enough to be hit in the middle."""
     params = tiny_params()
     tiny = params["scales"]["tiny"]
-    tiny["settings"][SETTING] |= {"epochs": 30, "milestones": [20]}
+    tiny["settings"][SETTING] |= {"epochs": 30, "milestones": [20], "learning_rates": [0.01, 0.05], "seeds": 1}
     params["outputs"] = {"table1": params["outputs"]["table1"]}
     tiny["outputs"] = {"table1": {"settings": [SETTING], "methods": ["baseline"]}}
     folder.mkdir()
@@ -60,15 +64,15 @@ def _project(folder: Path) -> Path:
     return folder
 
 
-def _snakemake(folder: Path, *more: str) -> list[str]:
+def _snakemake(folder: Path, target: str, *more: str) -> list[str]:
     return [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder),
             "--workflow-profile", str(ROOT / "profiles" / "default"), *more, "--config", "gpu_per_job=1",
-            "train_mem_mb=500", "--", "runs"]  # fmt: skip
+            "train_mem_mb=500", "--", target]  # fmt: skip
 
 
 def _disturbed(folder: Path) -> None:
     """The campaign on Slurm, with one of its jobs disturbed twice."""
-    campaign = subprocess.Popen(_snakemake(folder, *SLURM))
+    campaign = subprocess.Popen(_snakemake(folder, "runs", *SLURM))
     log = folder / "logs" / "tiny" / "train" / f"{DISTURBED}.log"
     try:
         _until(campaign, log, "epoch 10/")
@@ -98,7 +102,7 @@ def _job() -> str:
     """The disturbed job's number; Snakemake tells Slurm the rule and the configuration as a comment."""
     jobs = _slurm("squeue", "--noheader", "--states=R", "--format=%A %k")
     (number,) = re.findall(rf"^(\d+) .*{DISTURBED.replace('/', '_')}$", jobs, re.MULTILINE)
-    if "gres/gpu=1" not in _slurm("scontrol", "show", "job", number):
+    if "TresPerJob=gres:gpu:1" not in _slurm("scontrol", "show", "job", number):
         sys.exit(f"test-slurm: job {number} has no GPU")
     return number
 
