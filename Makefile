@@ -2,6 +2,7 @@
 # make report    the same, and report.html: all of it in one page, with captions, params and provenance
 # make test      the tests            make lint   style, formatting, workflow checks
 # make soak      a campaign of which 100 processes are killed, compared with an undisturbed one
+# make test-slurm  a campaign on a one-node Slurm that is installed and started for it (Debian, root; else it is skipped)
 # make bench     curvature and training step beside other libraries and loops, in an environment of its own (.venv-bench)
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ CORES ?= all
 VENV := .venv
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-.PHONY: figures report test lint soak bench clean
+.PHONY: figures report test test-slurm lint soak bench clean
 
 figures: $(VENV)/pipeline
 	$(RUN) snakemake --cores $(CORES) --config scale=$(SCALE) -- figures
@@ -32,6 +33,9 @@ lint: $(VENV)/development
 soak: $(VENV)/pipeline
 	$(RUN) python tests/soak.py --scale $(SCALE) $(SOAK)
 
+test-slurm: $(VENV)/slurm
+	$(RUN) PYTHONPATH=src python tests/slurm/run.py
+
 bench: $(VENV)-bench/ready
 	PYTHONPATH=src $(VENV)-bench/bin/python benchmarks/curvature.py $(CURVATURE)
 	PYTHONPATH=src $(VENV)-bench/bin/python benchmarks/training.py $(TRAINING)
@@ -49,6 +53,10 @@ $(VENV)/pipeline: requirements.txt
 
 $(VENV)/development: requirements-dev.txt $(VENV)/pipeline
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+$(VENV)/slurm: requirements-slurm.txt $(VENV)/development
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements-slurm.txt
 	touch $@
 
 clean:

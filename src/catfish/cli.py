@@ -100,7 +100,8 @@ def _parser() -> argparse.ArgumentParser:
 
     train = _command(commands, "train", _train, "train a configuration's missing runs; resumes what was begun", planned)
     train.add_argument("configuration", help="an id that `catfish plan` lists")
-    train.add_argument("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda, cuda:1 ...")
+    train.add_argument("--device", default="auto", help="auto (the GPU with the fewest jobs), cpu, cuda, cuda:1 ...")
+    train.add_argument("--gpu-slots", type=_positive, metavar="N", help="jobs that may share a GPU; more of them wait")
     train.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
     train.add_argument(
         "--checkpoint-seconds", type=float, metavar="S", help="least time between two checkpoints (default: 30)"
@@ -173,6 +174,13 @@ def _command(commands, name: str, function, text: str, *parents: argparse.Argume
     return parser
 
 
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
 def _loaded(options: argparse.Namespace) -> Plan:
     return Plan(load(options.params, options.scale))
 
@@ -218,7 +226,7 @@ def _train(options: argparse.Namespace) -> None:
 
     plan = _loaded(options)
     configuration = _one_of(plan.configurations, options.configuration, "configuration")
-    train_job(plan, configuration, options.device, options.threads, options.checkpoint_seconds)
+    train_job(plan, configuration, options.device, options.threads, options.checkpoint_seconds, options.gpu_slots)
 
 
 def _select(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""A Slurm of one node with a stand-in for a GPU: munge, slurmctld and slurmd on loopback, no systemd, no database."""
+"""A Slurm of one node with stand-ins for two GPUs: munge, slurmctld and slurmd on loopback, no systemd, no database."""
 
 import os
 import shutil
@@ -42,7 +42,7 @@ MinJobAge=600
 ReturnToService=2
 InactiveLimit=0
 KillWait=20
-NodeName={host} NodeAddr=127.0.0.1 CPUs={processors} RealMemory={memory} Gres=gpu:1
+NodeName={host} NodeAddr=127.0.0.1 CPUs={processors} RealMemory={memory} Gres=gpu:2
 PartitionName=main Nodes={host} Default=YES PriorityTier=1 GraceTime=20 State=UP
 PartitionName=urgent Nodes={host} PriorityTier=2 PreemptMode=OFF State=UP
 """
@@ -86,13 +86,14 @@ def running(folder: Path) -> Iterator[None]:
 
 def _configure(folder: Path) -> None:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-    host, gpu = socket.gethostname().partition(".")[0], folder / "gpu0"
+    host = socket.gethostname().partition(".")[0]
     for name in ("state", "spool"):
         (folder / name).mkdir(parents=True)
-    gpu.touch()  # a GPU has to be a file; any file will do
+    for number in range(2):
+        (folder / f"gpu{number}").touch()  # a GPU has to be a file; any file will do
     settings = {"host": host, "folder": folder, "processors": os.cpu_count(), "memory": memory - 512}
     (folder / "slurm.conf").write_text(CONFIGURATION.format(**settings))
-    (folder / "gres.conf").write_text(f"AutoDetect=off\nNodeName={host} Name=gpu File={gpu}\n")
+    (folder / "gres.conf").write_text(f"AutoDetect=off\nNodeName={host} Name=gpu File={folder}/gpu[0-1]\n")
     (folder / "plugstack.conf").touch()
     (folder / "munge.key").write_bytes(os.urandom(1024))
     (folder / "munge.key").chmod(0o400)
@@ -119,6 +120,10 @@ def _run(*command: str) -> None:
 def _stop(folder: Path) -> None:
     """End the jobs, then the daemons, all by their own files."""
     subprocess.run(["scancel", "--user=root"], capture_output=True)
+    for _ in range(300):
+        if not subprocess.run(["squeue", "--noheader"], capture_output=True, text=True).stdout:
+            break
+        time.sleep(0.1)
     for name in ("slurmd", "slurmctld", "munge"):
         path = folder / f"{name}.pid"
         if path.exists():

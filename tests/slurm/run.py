@@ -3,11 +3,12 @@
     make test-slurm
 
 Two folders are made: `local`, where Snakemake runs as on a laptop, and `slurm`, where it submits through
-profiles/slurm. There one training job gets SIGTERM as at the end of its time, and has to be submitted once more;
-another is preempted by a job of a partition that goes first, and has to be begun again by Slurm itself. Both have to
-go on from their checkpoints, and all histories are compared, bit by bit. Without root or Slurm it says so and ends.
+profiles/slurm. There a training job gets SIGTERM, as two minutes before the end of its time; when it has gone on in a
+new job, a job of a partition that goes first preempts it. It has to go on from its checkpoints, and all histories are
+compared, bit by bit. Without root or Slurm it says so and ends.
 """
 
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from conftest import tiny_params  # noqa: E402
 
 SETTING = "simplecnn_c10"
+DISTURBED = f"{SETTING}/eta_star/lr-0.01"
 SECONDS = 100  # for anything that is waited for
 SLURM = ["--profile", str(ROOT / "profiles" / "slurm"), "--slurm-init-seconds-before-status-checks", "4"]
 
@@ -35,78 +37,74 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("test-slurm: ended"))
     started, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="catfish-slurm-"))
     local, remote = (_project(folder / name) for name in ("local", "slurm"))
-    subprocess.run(_snakemake(local, "--cores", "2"), check=True)
+    subprocess.run(_snakemake(local, "data", "--cores", "2"), check=True)
     shutil.copytree(local / "data", remote / "data", symlinks=True)
-    with cluster.running(folder / "cluster"):
-        _disturbed(remote)
+    quiet = subprocess.Popen(_snakemake(local, "runs", "--cores", "1"))  # while Slurm's jobs are waited for
+    try:
+        with cluster.running(folder / "cluster"):
+            _disturbed(remote)
+    finally:
+        failed = quiet.wait()
     different = _differences(local, remote)
     print(f"test-slurm: {len(different)} files differ, {time.monotonic() - started:.0f} s", *different, sep="\n")
-    if different:
+    if different or failed:
         sys.exit(1)
     shutil.rmtree(folder)
 
 
 def _project(folder: Path) -> Path:
-    """Two learning rates, with epochs enough to be hit in the middle, and the runs at the smaller one."""
+    """A grid of two learning rates and a run at the small one, with epochs enough to be hit in the middle."""
     params = tiny_params()
     tiny = params["scales"]["tiny"]
-    tiny["settings"][SETTING] |= {"epochs": 60, "milestones": [40]}
+    tiny["settings"][SETTING] |= {"epochs": 30, "milestones": [20], "learning_rates": [0.01, 0.05], "seeds": 1}
     params["outputs"] = {"table1": params["outputs"]["table1"]}
-    tiny["outputs"] = {"table1": {"settings": [SETTING], "methods": ["eta_star", "baseline"]}}
+    tiny["outputs"] = {"table1": {"settings": [SETTING], "methods": ["baseline"]}}
     folder.mkdir()
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     return folder
 
 
-def _snakemake(folder: Path, *more: str) -> list[str]:
+def _snakemake(folder: Path, target: str, *more: str) -> list[str]:
     return [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder),
-            "--workflow-profile", str(ROOT / "profiles" / "default"), *more, "--config", "gpu_per_job=0",
-            "train_mem_mb=500", "--", "runs"]  # fmt: skip
+            "--workflow-profile", str(ROOT / "profiles" / "default"), *more, "--config", "gpu_per_job=1",
+            "train_mem_mb=500", "--", target]  # fmt: skip
 
 
 def _disturbed(folder: Path) -> None:
-    """The campaign on Slurm, with two of its jobs disturbed."""
-    campaign = subprocess.Popen(_snakemake(folder, *SLURM))
+    """The campaign on Slurm, with one of its jobs disturbed twice."""
+    campaign = subprocess.Popen(_snakemake(folder, "runs", *SLURM))
+    log = folder / "logs" / "tiny" / "train" / f"{DISTURBED}.log"
     try:
-        log = _trains(folder, campaign, "eta_star/lr-0.01")
-        _slurm("scancel", "--signal=TERM", _job("eta_star/lr-0.01"))
-        _goes_on(log, campaign)
-        log = _trains(folder, campaign, "baseline/lr-small")
+        _until(campaign, log, "epoch 10/")
+        _slurm("scancel", "--signal=TERM", _job())
+        _until(campaign, log, "goes on after step .*(\n.*epoch.*){5}")
         _slurm("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=true")
-        _goes_on(log, campaign)
+        _until(campaign, log, "stopped as asked")
+        _until(campaign, log, "goes on after step")
         if campaign.wait(SECONDS):
-            raise SystemExit("test-slurm: the campaign on Slurm failed")
+            sys.exit("test-slurm: the campaign on Slurm failed")
     finally:
         if campaign.poll() is None:
             campaign.send_signal(signal.SIGINT)  # which cancels what runs
             campaign.wait()
 
 
-def _trains(folder: Path, campaign: subprocess.Popen, name: str) -> Path:
-    """Wait until a configuration is in the middle of its training; its log."""
-    log = folder / "logs" / "tiny" / "train" / SETTING / f"{name}.log"
-    _until(lambda: log.exists() and "epoch 10/" in log.read_text(), campaign, f"{name} to train")
-    return log
-
-
-def _goes_on(log: Path, campaign: subprocess.Popen) -> None:
-    _until(lambda: log.exists() and "goes on after step" in log.read_text(), campaign, f"{log} to go on")
-
-
-def _until(happened, campaign: subprocess.Popen, what: str) -> None:
+def _until(campaign: subprocess.Popen, log: Path, text: str) -> None:
+    """Wait for a text in the log of the disturbed job."""
     limit = time.monotonic() + SECONDS
-    while not happened():
+    while not (log.exists() and re.search(text, log.read_text())):
         if campaign.poll() is not None or time.monotonic() > limit:
-            raise SystemExit(f"test-slurm: waited in vain for {what}")
+            sys.exit(f"test-slurm: waited in vain for {text!r} in {log}")
         time.sleep(0.1)
 
 
-def _job(name: str) -> str:
-    """The Slurm job that trains a configuration, which Snakemake names in its comment."""
-    for line in _slurm("squeue", "--noheader", "--states=R", "--format=%A %k").splitlines():
-        if name.replace("/", "_") in line:
-            return line.split()[0]
-    raise SystemExit(f"test-slurm: no job for {name} in\n{_slurm('squeue', '--format=%A %T %k')}")
+def _job() -> str:
+    """The disturbed job's number; Snakemake tells Slurm the rule and the configuration as a comment."""
+    jobs = _slurm("squeue", "--noheader", "--states=R", "--format=%A %k")
+    (number,) = re.findall(rf"^(\d+) .*{DISTURBED.replace('/', '_')}$", jobs, re.MULTILINE)
+    if "TresPerJob=gres:gpu:1" not in _slurm("scontrol", "show", "job", number):
+        sys.exit(f"test-slurm: job {number} has no GPU")
+    return number
 
 
 def _slurm(*command: str) -> str:

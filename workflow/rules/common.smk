@@ -27,10 +27,10 @@ except UserError as error:
 
 SCALE = plan.params.scale
 OPTIONS = f"--scale {SCALE}"
-CHECKPOINTS = (
-    f"--checkpoint-seconds {config['checkpoint_seconds']}"
-    if "checkpoint_seconds" in config
-    else ""
+TRAINING_OPTIONS = " ".join(
+    f"--{key.replace('_', '-')} {config[key]}"
+    for key in ("checkpoint_seconds", "gpu_slots")
+    if key in config
 )
 config["scale"] = SCALE  # for the report's first page
 TITLES = yaml.safe_load(

@@ -2,6 +2,7 @@
 
 
 rule select:
+    localrule: True  # a second's work that many jobs of a cluster wait for
     input:
         candidate_files,
     output:

@@ -51,6 +51,6 @@ for seeds, files in sorted(
         params:
             options=OPTIONS,
             runs=training_text,
-            checkpoints=CHECKPOINTS,
+            training=TRAINING_OPTIONS,
         shell:  # exec: no shell in between that a signal would end before the state is saved
-            "exec python -m catfish train {params.options} {params.checkpoints} --threads {threads} {wildcards.configuration} > {log} 2>&1"
+            "exec python -m catfish train {params.options} {params.training} --threads {threads} {wildcards.configuration} > {log} 2>&1"

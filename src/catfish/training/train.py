@@ -9,7 +9,7 @@ from pathlib import Path
 
 from catfish import __version__
 from catfish.checkout import commit
-from catfish.errors import Interrupted, RecordError, ResultError
+from catfish.errors import Interrupted, RecordError
 from catfish.plan import WEIGHTS_FILE, Configuration, Plan, Run
 from catfish.records import altered, data_checksum, finished, read_json, write_record
 
@@ -22,10 +22,12 @@ def train_job(
     device: str = "auto",
     threads: int | None = None,
     checkpoint_seconds: float | None = None,
+    gpu_slots: int | None = None,
 ) -> None:
     """Make every run of a configuration that is not already there; prints one line an epoch.
 
-    device: auto (CUDA where there is one), cpu, cuda, cuda:1 ...; threads: of torch on the CPU.
+    device: auto (the GPU with the fewest jobs, where there is one), cpu, cuda, cuda:1 ...; threads: of torch on the
+    CPU; gpu_slots: how many jobs may share a GPU under `auto`.
     """
     chosen = {selection.id: read_json(plan.selection_path(selection)) for selection in plan.needs(configuration)}
     split = plan.split(configuration.setting)
@@ -41,7 +43,14 @@ def train_job(
         elif not _copied(plan, folder, fingerprint, configuration, chosen):
             missing.append((seed, run, fingerprint))
     if missing:
-        _train(plan, configuration, missing, device, threads, checkpoint_seconds)
+        from catfish.training import devices
+
+        with devices.chosen(device, gpu_slots, _say) as target:
+            _train(plan, configuration, missing, target, threads, checkpoint_seconds)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _copied(plan: Plan, folder: Path, fingerprint: str, configuration: Configuration, chosen: dict[str, dict]) -> bool:
@@ -66,7 +75,7 @@ def _train(
     plan: Plan,
     configuration: Configuration,
     missing: list[tuple[int, Run, str]],
-    device: str,
+    target,
     threads: int | None,
     checkpoint_seconds: float | None,
 ) -> None:
@@ -81,7 +90,10 @@ def _train(
     keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)
+<<<<<<< HEAD
     target = device_named(device)
+=======
+>>>>>>> 2088af38ef5ea97ca8f568f28b143e202abac52c
     split = plan.split(configuration.setting)
     data = on_device(  # the prepared arrays are not kept beside it
         load_prepared(plan.manifest_path(split.dataset).parent),
@@ -92,27 +104,24 @@ def _train(
     names, start = plan.run_files(configuration), _start(plan, configuration)
     interval = checkpoint.SECONDS if checkpoint_seconds is None else checkpoint_seconds
 
-    def say(line: str) -> None:
-        print(line, flush=True)
-
     with stopping.noticed() as asked:
         for seed, run, fingerprint in missing:
             folder = plan.run_folder(configuration, seed)
             if asked():
                 raise Interrupted(f"{folder}: not begun, as asked; the same command goes on")
-            say(f"{folder}: {run.epochs} epochs on {target}")
+            _say(f"{folder}: {run.epochs} epochs on {target}")
             folder.mkdir(parents=True, exist_ok=True)
             with lock.held(folder) as sign, exhausted(folder, configuration.setting):
                 (folder / "run.json").unlink(missing_ok=True)
-                keeper = checkpoint.Keeper(folder, fingerprint, interval, asked, sign, say)
-                outcome, seconds = train_run(run, data, folder, keeper, start, WEIGHTS_FILE in names, say)
+                keeper = checkpoint.Keeper(folder, fingerprint, interval, asked, sign, _say)
+                outcome, seconds = train_run(run, data, folder, keeper, start, WEIGHTS_FILE in names, _say)
                 record = {"configuration": configuration.id, "seed": seed, "fingerprint": fingerprint}
                 record |= {"run": asdict(run), "outcome": outcome, "wall_seconds": round(seconds, 3)}
                 write_record(folder, record | provenance(target), names)
                 keeper.forget()
                 for leftover in folder.glob("*.tmp"):  # of a process that was killed while it wrote
                     leftover.unlink()
-            say(f"{folder}: {outcome['status']}, {seconds:.1f} s")
+            _say(f"{folder}: {outcome['status']}, {seconds:.1f} s")
 
 
 def _start(plan: Plan, configuration: Configuration) -> Path | None:
@@ -123,6 +132,7 @@ def _start(plan: Plan, configuration: Configuration) -> Path | None:
     return path
 
 
+<<<<<<< HEAD
 def device_named(name: str):
     """The torch device; ResultError if it is CUDA and there is none."""
     import torch
@@ -138,6 +148,8 @@ def device_named(name: str):
     return target
 
 
+=======
+>>>>>>> 2088af38ef5ea97ca8f568f28b143e202abac52c
 def provenance(device) -> dict:
     """What made a run: code, packages and hardware."""
     import torch
