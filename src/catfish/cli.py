@@ -354,8 +354,9 @@ def _plan(options: argparse.Namespace) -> None:
 
 def _cost(plan: Plan, options: argparse.Namespace) -> None:
     from catfish.training import calibration, cost_table
-    from catfish.training.train import device_named
+    from catfish.training.devices import chosen
 
     if options.calibrate:
-        calibration.calibrate(plan, device_named(options.device), partial(print, flush=True))
+        with chosen(options.device) as device:
+            calibration.calibrate(plan, device, partial(print, flush=True))
     print(cost_table.table(plan), end="")

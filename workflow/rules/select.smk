@@ -2,13 +2,13 @@
 
 
 rule select:
-    localrule: True  # a second's work that many jobs of a cluster wait for
     input:
         candidate_files,
     output:
         f"{plan.results}/select/{{setting}}/{{quantity}}.json",
     log:
         f"logs/{SCALE}/select/{{setting}}/{{quantity}}.log",
+    localrule: True  # a second's work that many jobs of a cluster wait for
     conda:
         "../../environment.yml"
     params:

@@ -90,10 +90,6 @@ def _train(
     keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)
-<<<<<<< HEAD
-    target = device_named(device)
-=======
->>>>>>> 2088af38ef5ea97ca8f568f28b143e202abac52c
     split = plan.split(configuration.setting)
     data = on_device(  # the prepared arrays are not kept beside it
         load_prepared(plan.manifest_path(split.dataset).parent),
@@ -132,24 +128,6 @@ def _start(plan: Plan, configuration: Configuration) -> Path | None:
     return path
 
 
-<<<<<<< HEAD
-def device_named(name: str):
-    """The torch device; ResultError if it is CUDA and there is none."""
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    target = torch.device(name)
-    if target.type == "cuda" and not torch.cuda.is_available():
-        raise ResultError(
-            f"--device {name}: torch {torch.__version__} sees no CUDA device; use --device cpu, or install "
-            "a CUDA build of torch and a driver"
-        )
-    return target
-
-
-=======
->>>>>>> 2088af38ef5ea97ca8f568f28b143e202abac52c
 def provenance(device) -> dict:
     """What made a run: code, packages and hardware."""
     import torch
