@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -135,7 +136,7 @@ def test_kill_at_any_moment_then_rerun_gives_the_uninterrupted_history(project, 
 def test_a_continuation_begins_where_the_other_run_ended(project, plan, capsys):
     (after,) = [c for c in plan.shown("figure6") if c.setting == "resnet26_c100_after_large"]
     early = plan.start(after)
-    with pytest.raises(RecordError, match=r"early_large.*weights\.pt: missing; train the run that"):
+    with pytest.raises(RecordError, match=r"early_large.*run\.json: missing; let Snakemake make it"):
         train_job(plan, after, "cpu", 1)
     train_job(plan, early, "cpu", 1)
     train_job(plan, after, "cpu", 1)
@@ -146,7 +147,13 @@ def test_a_continuation_begins_where_the_other_run_ended(project, plan, capsys):
         assert history["test_accuracy"].iloc[0] == last["test_accuracy"]
     assert first["train_loss"].iloc[-1] != second["train_loss"].iloc[-1]
 
-    (plan.run_folder(early, 0) / "weights.pt").unlink()
+    weights = plan.run_folder(early, 0) / "weights.pt"
+    weights.write_bytes(weights.read_bytes()[::-1])
+    for folder in plan.run_folders(after):
+        shutil.rmtree(folder)
+    with pytest.raises(RecordError, match=r"weights\.pt: missing, or altered since its run ended"):
+        train_job(plan, after, "cpu", 1)
+    weights.unlink()
     train_job(plan, early, "cpu", 1)
     assert (plan.run_folder(early, 0) / "weights.pt").is_file()
 
