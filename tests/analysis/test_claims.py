@@ -351,7 +351,8 @@ def test_groups_of_continuations_are_told_apart_by_their_early_trace(project):
     (part,) = parts(claim(Evidence(plan)))
     # Tr(H) at the best validation accuracy, in groups named by what they started from.
     assert part.estimate.value == pytest.approx(1 / 3)
-    assert part.label == "resnet26_c100_after_large (digits) against resnet26_c100_after_small (digits)"
+    large, small = "SimpleCNN/C100 (digits) after η = 0.02, S = 32", "SimpleCNN/C100 (digits) after η = 0.003, S = 32"
+    assert part.label == f"{large} against {small}"
 
 
 def test_correlations_are_within_runs(project):

@@ -52,7 +52,10 @@ def _early_trace(evidence: Evidence, group: Case) -> float:
 
 
 def _name(evidence: Evidence, group: Case) -> str:
-    return labels.setting(evidence.params, group.configuration.setting)
+    """A group of continuations by the learning rate and batch size of the network that it started from."""
+    start = evidence.plan.start(group.configuration)
+    rate, size = labels.number(start.learning_rate), evidence.params.settings[start.setting].batch_size
+    return f"{labels.setting(evidence.params, start.setting)} after η = {rate}, S = {size}"
 
 
 def traces_correlate(evidence: Evidence) -> Claim:
