@@ -91,7 +91,9 @@ def test_two_processes_do_not_train_one_run(folder):
     for line in iter(first.stdout.readline, ""):
         if line.startswith("epoch 1/"):
             break
+    first.send_signal(signal.SIGSTOP)
     status, _, error = ended(start())
+    first.send_signal(signal.SIGCONT)
     assert status == 2 and f"{folder}: is being trained by process {first.pid}" in error
     assert ended(first)[0] == 0
 
