@@ -1,6 +1,7 @@
 """Runs, operations, seconds and chains, from timings and records that are made up."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -223,5 +224,6 @@ def test_counts_are_kept(plan, project, monkeypatch):
 def test_plan_without_options_needs_no_torch(project, tiny_text):
     (project / "params.yaml").write_text(tiny_text)
     code = "import sys; from catfish.cli import main; main(['plan']); print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.splitlines()[-1] == "False"

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from pathlib import Path
 from subprocess import run
 
 import pytest
@@ -49,7 +50,8 @@ def test_parts_trained_apart_are_merged_into_a_campaign(campaign, tmp_path):
     shutil.rmtree(part)
     shutil.rmtree(campaign.folder / "results/tiny/select/simplecnn_c10")
     command = [sys.executable, "-m", "catfish", "merge", str(other)]
-    done = run(command, cwd=campaign.folder, env=campaign.environment(), capture_output=True, text=True)
+    environment = campaign.environment() | {"PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    done = run(command, cwd=campaign.folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.endswith("runs copied, 0 were here already, the same\n"), done.stderr
     before = campaign.histories()
     campaign.snakemake("figures")
