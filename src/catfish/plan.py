@@ -274,11 +274,13 @@ class Plan:
             code_version=self.params.code_version,
         )
 
-    def differences(self, configuration: Configuration, seed: int, found: dict[str, Any]) -> list[str]:
-        """The fields in which a recorded run is not the planned one; what selections choose is not compared."""
-        planned = json.loads(canonical(asdict(self.run(configuration, seed))))
-        chosen = [key for key in ("learning_rate", "coefficient") if isinstance(planned[key], str)]
-        return [key for key, value in planned.items() if key not in chosen and found.get(key) != value]
+    def differences(
+        self, configuration: Configuration, seed: int, found: dict[str, Any], chosen: dict[str, dict] | None = None
+    ) -> list[str]:
+        """The fields in which a recorded run is not the planned one; without `chosen`, symbols are not compared."""
+        planned = json.loads(canonical(asdict(self.run(configuration, seed, chosen))))
+        symbols = [key for key in ("learning_rate", "coefficient") if isinstance(planned[key], str)]
+        return [key for key, value in planned.items() if key not in symbols and found.get(key) != value]
 
     def job_files(self, configuration: Configuration) -> list[Path]:
         """All files that a job makes."""

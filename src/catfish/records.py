@@ -119,7 +119,7 @@ class Table:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerows([_cell(row.get(column)) for column in self.columns] for row in rows)
             file.flush()
-            os.fsync(file.fileno())  # a checkpoint relies on them
+            os.fsync(file.fileno())  # run.json, written after them, vouches for them
 
     def _lines(self) -> list[list[str]]:
         """The whole lines; one that a kill cut off has no line end."""

@@ -1,8 +1,7 @@
 """The files of finished runs, read and checked."""
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from catfish.errors import RecordError
-from catfish.plan import RUN_FILES, STEPS_FILE, Configuration, Plan, canonical
+from catfish.plan import RUN_FILES, STEPS_FILE, Configuration, Plan
 from catfish.records import COLUMNS, STEP_COLUMNS, TIMING_COLUMNS, altered, read_json
 
 
@@ -85,18 +84,16 @@ def load_case(plan: Plan, configuration: Configuration, seeds: Iterable[int]) ->
                 f"{run.folder / 'run.json'}: is seed {run.seed} of {run.record['configuration']!r}, not "
                 f"seed {seed} of {configuration.id!r}; delete the folder and train again"
             )
-        planned = json.loads(canonical(asdict(plan.run(configuration, seed))))
-        symbols = [key for key in ("learning_rate", "coefficient") if isinstance(planned[key], str)]
-        _same(run, planned, "params.yaml", ignore=symbols)
+        _refuse(run, "params.yaml", plan.differences(configuration, seed, run.record["run"]))
         runs.append(run)
-        _same(run, runs[0].record["run"], runs[0].folder.name, ignore=["seed"])
+        found, first = run.record["run"], runs[0].record["run"]
+        unlike = [key for key, value in first.items() if key != "seed" and found.get(key) != value]
+        _refuse(run, runs[0].folder.name, unlike)
     return Case(configuration, tuple(runs))
 
 
-def _same(run: LoadedRun, expected: dict[str, Any], what: str, ignore: list[str]) -> None:
-    """RecordError if the run's resolved fields are not those expected by `what`."""
-    found = run.record["run"]
-    differing = [key for key, value in expected.items() if key not in ignore and found.get(key) != value]
+def _refuse(run: LoadedRun, what: str, differing: list[str]) -> None:
+    """RecordError if there are fields in which a run differs from `what`."""
     if differing:
         raise RecordError(
             f"{run.folder / 'run.json'}: differs from {what} in {', '.join(differing)}; train the configuration again"

@@ -1,15 +1,14 @@
 """Whether a results folder holds what the plan asks for, and holds it unharmed."""
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from catfish.analysis.collect import load_run
 from catfish.analysis.select import choose
 from catfish.errors import RecordError, UserError
 from catfish.files import checksum
-from catfish.plan import Configuration, Plan, Split, canonical
+from catfish.plan import Configuration, Plan, Split
 from catfish.records import altered, data_checksum, read_json
 
 
@@ -81,9 +80,7 @@ def _settings(plan: Plan, configuration: Configuration, seed: int, record: dict)
     except RecordError as error:
         yield Finding("missing", f"{path}: cannot be compared ({error})")
         return
-    expected = json.loads(canonical(asdict(planned)))
-    differing = [key for key, value in expected.items() if record["run"].get(key) != value]
-    if differing:
+    if differing := plan.differences(configuration, seed, record["run"], chosen):
         text = f"differs from params.yaml or its selections in {', '.join(differing)}"
         yield Finding("differs", f"{path}: {text}; train it again, or take the change back")
     elif _other_data(plan, plan.split(configuration.setting), planned, record):

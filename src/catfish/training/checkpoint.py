@@ -73,7 +73,7 @@ class Keeper:
                 continue
             if stored.get("fingerprint") == self.fingerprint:
                 state.load_state_dict(stored)
-                for name, text in stored.get("tables", {}).items():
+                for name, text in stored["tables"].items():
                     write_text(self.folder / name, text)
                 return True
             self.say(f"not used: {path}: of a run with other settings, code or data")

@@ -45,7 +45,7 @@ def _link(own: Path, path: Path) -> None:
                 f"{path.parent}: is being trained by {holder}; wait for it, or delete {path} if that process is gone"
             ) from None
         path.unlink(missing_ok=True)
-        os.link(own, path)
+        _link(own, path)  # unless somebody else was faster
 
 
 def _holder(path: Path) -> str | None:

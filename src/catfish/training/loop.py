@@ -109,9 +109,9 @@ def train_epoch(run: Run, state: State, data: Data, after_step: Callable[[], Non
         state.elapsed += time.perf_counter() - started
         after_step()
         started = time.perf_counter()
-    total = torch.stack([parameter.detach().sum() for parameter in state.model.parameters()]).sum()
+    weights = torch.stack([parameter.detach().sum() for parameter in state.model.parameters()]).sum()
     losses = torch.stack(state.losses)
-    losses[-1] = torch.where(total.isfinite(), losses[-1], math.nan)
+    losses[-1] = torch.where(weights.isfinite(), losses[-1], math.nan)
     losses = losses.cpu()
     state.elapsed += time.perf_counter() - started
     state.order, state.losses = None, []
