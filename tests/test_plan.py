@@ -1,12 +1,12 @@
 import time
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pytest
 
 from catfish.config import Output, load, parse
 from catfish.errors import ConfigError
-from catfish.plan import RUN_FILES, Configuration, Plan, Split
+from catfish.plan import RUN_FILES, Configuration, Plan, Run, Split
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 SCALES = ["demo", "laptop", "paper"]
@@ -307,6 +307,22 @@ def test_any_field_changes_the_fingerprint(tuned):
     prints["nothing"] = run.fingerprint("data")
     assert len(set(prints.values())) == len(prints) == 34
     assert replace(run).fingerprint("data") == prints["nothing"]
+
+
+@dataclass(frozen=True)
+class LaterRun(Run):
+    """As a version of the package with one more choice would have it."""
+
+    clip: float | None = None
+
+
+def test_a_field_that_comes_later_leaves_runs_without_it_valid(tuned):
+    plan, chosen = tuned
+    run = plan.run(plan.configuration(S, "fp"), 0, chosen)
+    values = {item.name: getattr(run, item.name) for item in fields(run)}
+    later = LaterRun(**values, clip=1.0)
+    assert LaterRun(**values).fingerprint("data") == run.fingerprint("data")
+    assert later.fingerprint("data") != run.fingerprint("data")
 
 
 # What Snakemake compares

@@ -6,7 +6,7 @@ that a selection resolves later, so the whole campaign is one static graph.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,11 @@ class Split:
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that decides a run's numbers, resolved; two runs with equal fields are one run."""
+    """Everything that decides a run's numbers, resolved; two runs with equal fields are one run.
+
+    A field that comes later has a default, here or in `Measure`, which means "as before": runs that were made without
+    it stay valid.
+    """
 
     model: str
     width: float
@@ -101,7 +105,27 @@ class Run:
 
     def fingerprint(self, data: str) -> str:
         """A hash of the run and of `data`, the checksum of the arrays and split it trains on."""
-        return hashlib.sha256(canonical([asdict(self), data]).encode()).hexdigest()
+        return hashlib.sha256(canonical([decisive(self), data]).encode()).hexdigest()
+
+
+def decisive(spec: Any) -> dict[str, Any]:
+    """The fields of a run, or of a part of it, without those that have a default and are at it."""
+    found = {item.name: getattr(spec, item.name) for item in fields(spec) if getattr(spec, item.name) != item.default}
+    return {key: decisive(value) if is_dataclass(value) else value for key, value in found.items()}
+
+
+def _filled(found: dict[str, Any]) -> dict[str, Any]:
+    """A recorded run with the defaults of those fields that are newer than it."""
+    filled = _defaults(Run) | found
+    if isinstance(found.get("measure"), dict):
+        filled["measure"] = _defaults(Measure) | found["measure"]
+    if isinstance(found.get("start"), dict):
+        filled["start"] = _filled(found["start"])
+    return filled
+
+
+def _defaults(spec: type) -> dict[str, Any]:
+    return {item.name: item.default for item in fields(spec) if item.default is not MISSING}
 
 
 def canonical(value: Any) -> str:
@@ -278,7 +302,7 @@ class Plan:
         self, configuration: Configuration, seed: int, found: dict[str, Any], chosen: dict[str, dict] | None = None
     ) -> list[str]:
         """The fields in which a recorded run is not the planned one; without `chosen`, symbols are not compared."""
-        planned = json.loads(canonical(asdict(self.run(configuration, seed, chosen))))
+        planned, found = json.loads(canonical(asdict(self.run(configuration, seed, chosen)))), _filled(found)
         symbols = [key for key in ("learning_rate", "coefficient") if isinstance(planned[key], str)]
         return [key for key, value in planned.items() if key not in symbols and found.get(key) != value]
 
@@ -293,7 +317,7 @@ class Plan:
         symbols = [selection.id for selection in self.needs(configuration)]
         if configuration.learning_rate == "small":
             symbols.append(self.params.settings[configuration.setting].small_factor)
-        return canonical([asdict(self.run(configuration, seeds[0])), seeds, symbols])
+        return canonical([decisive(self.run(configuration, seeds[0])), seeds, symbols])
 
     # Data
 
