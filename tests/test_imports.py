@@ -12,12 +12,13 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 
 # What each room, a module or a package directly below catfish, may import of the others.
-BELOW = {"errors", "files", "checkout", "typed"}
+BELOW = {"errors", "files", "checkout", "typed", "processes"}
 ALLOWED = {
     "errors": set(),
     "files": set(),
     "checkout": set(),
     "typed": {"errors"},
+    "processes": set(),
     "config": BELOW,
     "plan": {"config"} | BELOW,
     "records": BELOW,
@@ -47,7 +48,7 @@ ALLOWED = {
     "__main__": {"cli"},
     "__init__": set(),
 }
-TORCHLESS = ("errors", "files", "checkout", "typed", "config", "plan", "records", "analysis")
+TORCHLESS = ("errors", "files", "checkout", "typed", "processes", "config", "plan", "records", "analysis")
 
 
 def imported(path: Path, package: str) -> Iterator[str]:
