@@ -12,7 +12,7 @@ from catfish.checkout import commit
 from catfish.errors import Interrupted, RecordError
 from catfish.files import copy
 from catfish.plan import CHECKPOINTS, WEIGHTS_FILE, Configuration, Plan, Run
-from catfish.records import altered, data_checksum, finished, read_json, write_record
+from catfish.records import altered, data_checksum, finished, read_json, read_selection, write_record
 from catfish.training import lock
 
 PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "torchvision")
@@ -31,7 +31,8 @@ def train_job(
     device: auto (the GPU with the fewest jobs, where there is one), cpu, cuda, cuda:1 ...; threads: of torch on the
     CPU; gpu_slots: how many jobs may share a GPU under `auto`.
     """
-    chosen = {selection.id: read_json(plan.selection_path(selection)) for selection in plan.needs(configuration)}
+    needed = plan.needs(configuration)
+    chosen = {selection.id: read_selection(plan.selection_path(selection), "best", "grid") for selection in needed}
     split = plan.split(configuration.setting)
     data_text = data_checksum(plan.manifest_path(split.dataset), plan.split_path(split))
     missing: list[tuple[int, Run, str]] = []
