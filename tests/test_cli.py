@@ -147,6 +147,17 @@ def test_as_a_module(folder):
     assert done.stderr == "catfish: scale: 'huge' is not defined; defined under `scales`: paper, laptop, demo\n"
 
 
+def test_a_reader_who_has_seen_enough_ends_the_output_quietly(folder):
+    """As in `catfish plan | head`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-m", "catfish", "plan"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, env=environment)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 # Plan
 
 

@@ -22,6 +22,7 @@ ALLOWED = {
     "config": BELOW,
     "plan": {"config"} | BELOW,
     "records": BELOW,
+    "campaign": BELOW,
     "concatenation": BELOW,
     "normalisation": BELOW,
     "convolution": {"concatenation", "normalisation"} | BELOW,
@@ -48,7 +49,7 @@ ALLOWED = {
     "__main__": {"cli"},
     "__init__": set(),
 }
-TORCHLESS = ("errors", "files", "checkout", "typed", "processes", "config", "plan", "records", "analysis")
+TORCHLESS = ("errors", "files", "checkout", "typed", "processes", "config", "plan", "records", "campaign", "analysis")
 
 
 def imported(path: Path, package: str) -> Iterator[str]:
