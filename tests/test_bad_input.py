@@ -160,6 +160,13 @@ CASES: dict[str, tuple[Damage, list[str], list[str]]] = {
     # params.yaml; tests/test_config.py has all that it may not say
     "params: not there": (gone("params.yaml"), ["plan"], ["params.yaml: cannot be read", "run from the project's"]),
     "params: no YAML": (text("params.yaml", "a: [1"), ["plan"], ["params.yaml: not valid YAML", "line 1"]),
+    "params: another file": (nothing, ["plan", "--params", "other.yaml"], ["other.yaml: cannot be read"]),
+    "params: a tab": (text("params.yaml", "a: 1\n\tb: 2\n"), ["plan"], ["params.yaml: not valid YAML", "line 2"]),
+    "params: a list": (
+        text("params.yaml", "- 1"),
+        ["plan"],
+        ["params.yaml: expected a mapping at the top, found list"],
+    ),
     "params: a program": (
         text("params.yaml", "!!python/object/apply:os.mkdir [executed]"),
         ["plan"],
@@ -554,5 +561,6 @@ def test_bad_input_is_named_with_its_cure(copy, monkeypatch, capsys, damage, arg
     status, message = said(capsys, arguments)
     monkeypatch.undo()
     assert status == 2 and message.startswith("catfish: "), message
+    assert message.count("\n") == 1 or arguments[0] in ("merge", "prepare"), message  # which list all that is wrong
     assert [word for word in words if word not in message] == [], message
     assert not (copy / "executed").exists()
