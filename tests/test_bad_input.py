@@ -564,3 +564,16 @@ def test_bad_input_is_named_with_its_cure(copy, monkeypatch, capsys, damage, arg
     assert message.count("\n") == 1 or arguments[0] in ("merge", "prepare"), message  # which list all that is wrong
     assert [word for word in words if word not in message] == [], message
     assert not (copy / "executed").exists()
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith(("record", "history"))])
+def test_what_looks_at_all_runs_goes_on_and_lists_the_damaged_one(copy, monkeypatch, capsys, name):
+    CASES[name][0](monkeypatch)
+    with pytest.raises(SystemExit) as stopped:
+        main(["verify"])
+    found = capsys.readouterr().out
+    assert stopped.value.code == 1 and (f": {RUN}" in found or f": {GRID_RUN}" in found), found
+    main(["overview"])
+    listed = Path("figures/tiny/overview.md").read_text().partition("## Failed or missing runs")[2].partition("##")[0]
+    assert f"`{BEST}`, seed" in listed or f"`{GRID}`, seed" in listed, listed
+    main(["plan", "--cost"])

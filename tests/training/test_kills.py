@@ -98,6 +98,7 @@ def results(folder):
     return found
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the killer recognises open files by /proc")
 def test_kill_at_any_moment_and_start_again(campaign, tmp_path_factory):
     """SIGKILL at chosen and at random moments; a checkpoint is taken after every step."""
     source, places = random.Random(7), cycle(ON_THE_WAY)
