@@ -48,7 +48,7 @@ JOBS = [  # setting, method
     ("wresnet_tiny", "fp"),  # batch norm
     ("resnet26_c100_after_small", "eta_star"),  # starts from another run's weights.pt, a job of its own
 ]
-ON_THE_WAY = ["step", "row history.csv", "row timing.csv", "before history.csv", "after history.csv",
+ON_THE_WAY = ["row history.csv", "row timing.csv", "before history.csv", "after history.csv",
               "halve checkpoint.pt", "after checkpoint.older.pt", "after checkpoint.pt"]  # fmt: skip
 AT_THE_END = ["before run.json", "after run.json"]
 
@@ -107,16 +107,18 @@ def test_kill_at_any_moment_and_start_again(campaign, tmp_path_factory):
     jobs = [{"configuration": configuration.id, "kills": []} for configuration in configurations]
     folder = tmp_path_factory.mktemp("kills")
     quiet = started(campaign, jobs, folder / "quiet")
-    for job, report, configuration, last in zip(jobs, quiet, configurations, cycle(AT_THE_END)):
-        outside = ["outside", source.uniform(0.2, 0.5) * report["seconds"]]
+    for index, (job, report, configuration) in enumerate(zip(jobs, quiet, configurations)):
+        outside = ["outside", source.uniform(0.05, 0.3) * report["seconds"]]
         others = campaign.run_files(configuration)[3:]
         ending = [[f"{doing} {name}", 1] for name in others for doing in ("halve", "before")]
-        job["kills"] = [outside, *([next(places), 1] for _ in range(5)), *ending, [last, 1]]
+        last = AT_THE_END[index % len(AT_THE_END)]
+        # Most jobs have a checkpoint from their first kill on; the first ones have none for a while.
+        job["kills"] = [["step", 1 + index], outside, *([next(places), 1] for _ in range(4)), *ending, [last, 1]]
     fire = started(campaign, jobs, folder / "fire")
     killed = Counter(place for report in fire for place in report["kills"])
     resumed = [report["resumed"] for report in fire]
-    assert killed.total() >= 50 and sum(resumed) >= 25 and min(resumed) >= 1, (killed, resumed)
-    assert set(killed) >= {*ON_THE_WAY, *AT_THE_END, "before weights.pt", "halve steps.csv"}
+    assert killed.total() >= 50 and sum(resumed) >= 30, (killed, resumed)
+    assert set(killed) >= {"step", *ON_THE_WAY, *AT_THE_END, "before weights.pt", "halve steps.csv"}
     assert any(calls % EVERY for report in fire for calls in report["calls"])  # a cached gradient was alive
     assert results(folder / "fire") == results(folder / "quiet")
     for configuration in configurations:
