@@ -22,7 +22,16 @@ include: "workflow/rules/render.smk"
 include: "workflow/rules/report.smk"
 
 
+onstart:
+    campaign.begin(SCALE)
+
+
+onsuccess:
+    campaign.end()
+
+
 onerror:
+    campaign.end()
     # The report can be made all the same; its overview lists what failed.
     shell(
         f"python -m catfish overview {OPTIONS} > logs/{SCALE}/overview.log 2>&1 || true"

@@ -90,44 +90,7 @@ def test_a_wrong_command_line_prints_the_usage(capsys, arguments):
     assert capsys.readouterr().err.startswith("usage: catfish")
 
 
-# A user's errors
-
-
-@pytest.mark.parametrize(
-    "arguments, words",
-    [
-        (["plan", "--params", "other.yaml"], ["other.yaml", "cannot be read"]),
-        (["plan", "--scale", "huge"], ["'huge'", "paper, laptop, demo"]),
-        (["prepare", "mnist"], ["'mnist'", "digits, cifar10"]),
-        (["prepare", "cifar10", "--offline"], ["cifar-10", "data/raw"]),
-        (["split", "simplecnn_c10"], ["no split 'simplecnn_c10'", "catfish plan"]),
-        (["split", "digits/split_n640_v300_noise0_seed0"], ["data/prepared/digits", "missing"]),
-        (["train", "simplecnn_c10"], ["no configuration 'simplecnn_c10'", "catfish plan"]),
-        (["train", "simplecnn_c10/eta_star/lr-0.01"], ["split_n640_v300_noise0_seed0.npz: missing"]),
-        (["train", "simplecnn_c10/baseline/lr-small"], ["select/simplecnn_c10/eta_star.json: missing"]),
-        (["render", "table9"], ["table9", "table1, table2"]),
-        (["compare", "results/demo", "results/paper"], ["results/demo: no such folder", "one scale"]),
-        (["select", "eta_star"], ["no selection 'eta_star'", "catfish plan"]),
-        (["select", "simplecnn_c10/eta_star"], ["run.json: missing"]),
-    ],
-)
-def test_a_users_error_is_one_line_and_status_2(folder, capsys, arguments, words):
-    with pytest.raises(SystemExit) as exit:
-        main(arguments)
-    printed = capsys.readouterr()
-    assert exit.value.code == 2 and printed.out == ""
-    assert printed.err.startswith("catfish: ") and printed.err.count("\n") == 1
-    assert [word for word in words if word not in printed.err] == [], printed.err
-
-
-@pytest.mark.parametrize("content", ["a: [1\nb: }\n", "a: 1\n\tb: 2\n", "- 1\n"])
-def test_a_damaged_params_file_is_one_line(folder, capsys, content):
-    (folder / "params.yaml").write_text(content)
-    with pytest.raises(SystemExit) as exit:
-        main(["plan"])
-    error = capsys.readouterr().err
-    assert exit.value.code == 2
-    assert error.startswith("catfish: params.yaml: ") and error.count("\n") == 1
+# Errors; those that a user can make are in test_bad_input.py
 
 
 def test_a_mistake_of_the_code_is_not_hidden(folder, monkeypatch):
@@ -145,6 +108,17 @@ def test_as_a_module(folder):
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "catfish: scale: 'huge' is not defined; defined under `scales`: paper, laptop, demo\n"
+
+
+def test_a_reader_who_has_seen_enough_ends_the_output_quietly(folder):
+    """As in `catfish plan | head`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-m", "catfish", "plan"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, env=environment)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 # Plan

@@ -12,15 +12,17 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 
 # What each room, a module or a package directly below catfish, may import of the others.
-BELOW = {"errors", "files", "checkout", "typed"}
+BELOW = {"errors", "files", "checkout", "typed", "processes"}
 ALLOWED = {
     "errors": set(),
     "files": set(),
     "checkout": set(),
     "typed": {"errors"},
+    "processes": set(),
     "config": BELOW,
     "plan": {"config"} | BELOW,
     "records": BELOW,
+    "campaign": BELOW,
     "concatenation": BELOW,
     "normalisation": BELOW,
     "convolution": {"concatenation", "normalisation"} | BELOW,
@@ -47,7 +49,7 @@ ALLOWED = {
     "__main__": {"cli"},
     "__init__": set(),
 }
-TORCHLESS = ("errors", "files", "checkout", "typed", "config", "plan", "records", "analysis")
+TORCHLESS = ("errors", "files", "checkout", "typed", "processes", "config", "plan", "records", "campaign", "analysis")
 
 
 def imported(path: Path, package: str) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 import argparse
 import errno
+import os
+import signal
 import sys
 from collections import Counter
 from functools import partial
@@ -33,23 +35,35 @@ All paths are below the current folder: data/, results/<scale>/, figures/<scale>
 the right order: snakemake --cores all figures"""
 
 
+_CURES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space, then the same command goes on"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it readable and writable for you"),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR, errno.EISDIR), "a file is in the way of a folder, or a folder in "
+                    "that of a file: move it away"),
+}  # fmt: skip
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run one command.
 
-    A user's error, or a disk without space, is printed as one line and exits with status 2; a run that was asked to
-    end and has saved its state with TRY_AGAIN.
+    A user's error, or a file system that refuses, is printed as one line and exits with status 2; a run that was asked
+    to end and has saved its state with TRY_AGAIN. A reader who has seen enough of the output ends it quietly.
     """
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
+        sys.stdout.flush()
     except UserError as error:
         _exit(str(error), 2)
     except Interrupted as error:
         _exit(str(error), TRY_AGAIN)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in _CURES:
             raise
-        _exit(f"{error.filename or 'disk'}: {error.strerror}; free some space, then the same command goes on", 2)
+        _exit(f"{error.filename or 'disk'}: {error.strerror}; {_CURES[error.errno]}", 2)
 
 
 def _exit(message: str, status: int) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file; the copy takes its name when all of it is there."""
+    with open(source, "rb") as original, replacing(target) as file:
+        shutil.copyfileobj(original, file)
 
 
 def checksum(path: Path, algorithm: str) -> str:

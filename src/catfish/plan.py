@@ -19,6 +19,7 @@ BEST = "best"
 RUN_FILES = ("run.json", "history.csv", "timing.csv")
 STEPS_FILE = "steps.csv"  # of runs that measure at single steps
 WEIGHTS_FILE = "weights.pt"  # of runs that others start from
+CHECKPOINTS = ("checkpoint.pt", "checkpoint.older.pt")  # while a run goes on; the second in case the first is damaged
 
 
 @dataclass(frozen=True)

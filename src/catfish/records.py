@@ -41,6 +41,20 @@ STEP_COLUMNS = (
     "fisher_trace",  # Tr(F)
     "minibatch_accuracy",  # of the step's own mini-batch
 )
+# What readers of the files rely on: keys, dotted within objects, and the types of their values.
+NUMBER = int | float
+RECORD = {
+    "configuration": str,
+    "seed": int,
+    "run": dict,
+    "run.epochs": int,
+    "run.learning_rate": NUMBER,
+    "run.coefficient": NUMBER | None,
+    "run.measure": dict,
+    "outcome": dict,
+    "outcome.status": str,
+}
+SELECTION = {"best": NUMBER, "edge": str | None, "grid": list}
 TIMING_COLUMNS = ("epoch", "train_seconds", "evaluation_seconds", "curvature_seconds")
 
 
@@ -67,11 +81,43 @@ def read_json(path: Path) -> dict:
     return value
 
 
+def read_checked(path: Path, kinds: dict[str, Any], cure: str) -> dict:
+    """A JSON object in which the keys of `kinds` have values of those types; RecordError, ending in `cure`, if not."""
+    value = read_json(path)
+    wrong: dict[str, str] = {}
+    for key, kind in kinds.items():
+        found = _under(value, key)
+        if not isinstance(found, kind) and key.rpartition(".")[0] not in wrong:
+            wrong[key] = "missing" if found is ... else f"{found!r:.40}"
+    if wrong:
+        raise RecordError(f"{path}: {', '.join(f'{key} is {what}' for key, what in wrong.items())}; {cure}")
+    return value
+
+
+def _under(value: Any, key: str) -> Any:
+    """What stands under a dotted key; `...`, which is of no JSON type, if nothing does."""
+    for name in key.split("."):
+        value = value.get(name, ...) if isinstance(value, dict) else ...
+    return value
+
+
+def read_record(path: Path) -> dict:
+    """A run.json, of this version or an older one."""
+    return read_checked(path, RECORD, "delete the folder and train again")
+
+
+def read_selection(path: Path, *keys: str) -> dict:
+    """A selection, with those of its parts that the caller needs: best, edge, grid."""
+    kinds = {key: SELECTION[key] for key in keys}
+    return read_checked(path, kinds, f"delete it and run `catfish select {path.parent.name}/{path.stem}`")
+
+
 def data_checksum(manifest: Path, split: Path) -> str:
     """What identifies the data of a run: the arrays' checksum from their manifest, and the split's own."""
     if not split.is_file():
         raise RecordError(f"{split}: missing; let Snakemake make it, or run `catfish split`")
-    return read_json(manifest)["sha256"] + checksum(split, "sha256")
+    cure = f"run `catfish prepare {manifest.parent.name}` again"
+    return read_checked(manifest, {"sha256": str}, cure)["sha256"] + checksum(split, "sha256")
 
 
 def write_record(folder: Path, record: dict[str, Any], names: Iterable[str]) -> None:
@@ -82,7 +128,7 @@ def write_record(folder: Path, record: dict[str, Any], names: Iterable[str]) -> 
 
 def altered(folder: Path, record: dict[str, Any], names: Iterable[str]) -> list[str]:
     """Those of a run's files `names` that are missing, or not the ones that its run.json was written for."""
-    sums = record.get("files", {})
+    sums = files if isinstance(files := record.get("files"), dict) else {}
     others = [name for name in names if name != "run.json"]
     return [n for n in others if not (folder / n).is_file() or checksum(folder / n, "sha256") != sums.get(n)]
 

@@ -75,12 +75,6 @@ def test_a_record_of_something_else_is_refused(runs, key, value, message):
         load(made.plan, [configuration])
 
 
-def test_a_record_without_its_run_is_refused(runs):
-    (runs[2] / "run.json").write_text("{}")
-    with pytest.raises(RecordError, match=r"run.json: lacks configuration, outcome, run, seed; delete"):
-        load_run(runs[2])
-
-
 def test_seeds_trained_with_different_values_are_not_averaged(runs):
     made, configuration, _ = runs
     made.run(configuration, 1, learning_rate=0.02)

@@ -116,7 +116,7 @@ def test_a_record_that_is_none_and_one_of_another_run_are_refused(here, train):
     write_json(path, record | {"seed": 5})
     assert f"{path}: is seed 5 of {SETTING}/fp" in conflict(here.plan)
     write_json(path, {"seed": 0})
-    assert f"{path}: not a run's record" in conflict(here.plan)
+    assert f"{path}: configuration is missing, run is missing, outcome is missing; delete" in conflict(here.plan)
     path.write_text("{")
     assert f"{path}: not valid JSON" in conflict(here.plan)
 

@@ -4,7 +4,7 @@ import pytest
 
 from catfish.datasets import DataError
 from catfish.datasets.download import fetch
-from catfish.files import checksum, replacing
+from catfish.files import checksum, copy, replacing
 
 
 def test_a_failure_keeps_the_old_file(tmp_path):
@@ -15,6 +15,21 @@ def test_a_failure_keeps_the_old_file(tmp_path):
         raise RuntimeError
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_copy_is_whole_or_not_there(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"content")
+    copy(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == b"content"
+
+    def cut(source, target):
+        target.write(source.read(3))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("catfish.files.shutil.copyfileobj", cut)
+    with pytest.raises(OSError, match="No space"):
+        copy(tmp_path / "a", tmp_path / "c")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
 def test_fetch(tmp_path):

@@ -41,15 +41,21 @@ def ended(process):
     return process.returncode, out, error
 
 
+@pytest.fixture(scope="module")
+def trained():
+    """The history, once a test has trained the run without any fault."""
+    return {}
+
+
 @pytest.fixture
-def expected(folder, histories=[]):  # noqa: B006 -- trained once for all tests
-    """The history that the run has without any fault."""
-    if not histories:
+def expected(folder, trained):
+    """The history that the run has without any fault; trained once for all tests."""
+    if not trained:
         assert ended(start())[0] == 0
-        histories.append((folder / "history.csv").read_bytes())
+        trained["history"] = (folder / "history.csv").read_bytes()
         for name in RUN_FILES:
             (folder / name).unlink()
-    return histories[0]
+    return trained["history"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

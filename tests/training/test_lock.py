@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from catfish.errors import RecordError
+from catfish.processes import identity
 from catfish.training import lock
 
 
@@ -40,6 +41,28 @@ def test_a_dead_process_loses_it(tmp_path):
     write(tmp_path, socket.gethostname(), ended.pid)
     with lock.held(tmp_path):
         assert json.loads((tmp_path / lock.NAME).read_text())["process"] == os.getpid()
+
+
+def test_a_dead_process_loses_it_though_another_has_its_number_now(tmp_path):
+    """After a restart of the machine or container, numbers come again."""
+    (tmp_path / lock.NAME).write_text(json.dumps(identity() | {"began": "another boot 123"}))
+    with lock.held(tmp_path):
+        assert json.loads((tmp_path / lock.NAME).read_text()) == identity()
+
+
+def test_of_two_that_find_a_dead_one_the_faster_gets_it(tmp_path, monkeypatch):
+    write(tmp_path, "elsewhere", 1, age=lock.FORGOTTEN + 100)
+    genuine = lock._holder
+
+    def overtaken(path):
+        monkeypatch.setattr(lock, "_holder", genuine)
+        path.unlink()
+        write(tmp_path, "elsewhere", 2)
+
+    monkeypatch.setattr(lock, "_holder", overtaken)
+    with pytest.raises(RecordError, match="process 2 on elsewhere"), lock.held(tmp_path):
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == [lock.NAME]
 
 
 def test_another_machine_keeps_it_as_long_as_it_gives_signs_of_life(tmp_path):

@@ -1,19 +1,15 @@
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 
 from catfish.config import parse
 from catfish.errors import RecordError
-from catfish.plan import RUN_FILES, Configuration, Plan
+from catfish.plan import Configuration, Plan
 from catfish.records import read_json, write_json
 from catfish.training.train import train_job
 
@@ -76,61 +72,6 @@ def test_missing_data_and_selections_are_named(project, plan):
     plan.split_path(plan.split("simplecnn_c10")).unlink()
     with pytest.raises(RecordError, match=r"split_n96_v40_noise0_seed0\.npz: missing; let Snakemake"):
         train_job(plan, GRID)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"augment": "flip_crop"},
-        {"augment": "flip_crop", "penalty": "fisher", "coefficient": 0.01, "every": 5},
-        {"mixup": True, "coefficient": 0.4},
-    ],
-    ids=["plain", "fisher", "mixup"],
-)
-def test_kill_at_any_moment_then_rerun_gives_the_uninterrupted_history(project, tiny_document, changes):
-    """SIGKILL at several moments; the fifth step between two penalty updates falls inside epochs of three steps."""
-    tiny_document["scales"]["tiny"]["setting_defaults"] |= {"epochs": 25, "milestones": [15], "augment": "flip_crop"}
-    tiny_document["scales"]["tiny"]["measure"]["fisher_steps"] = 40
-    method = {key: value for key, value in changes.items() if key in ("penalty", "every", "mixup")}
-    coefficient = changes.get("coefficient")
-    tiny_document["methods"]["probe"] = {"learning_rate": "eta_star", **method}
-    if coefficient:
-        tiny_document["methods"]["probe"]["coefficients"] = [coefficient]
-    tiny_document["scales"]["tiny"]["outputs"]["figure5"] = {"settings": ["simplecnn_c10"], "methods": ["probe"]}
-    Path("params.yaml").write_text(yaml.safe_dump(tiny_document))
-    plan = Plan(parse(tiny_document))
-    eta_star = plan.selection("simplecnn_c10", "eta_star")
-    write_json(plan.selection_path(eta_star), {"best": 0.02, "grid": []})
-    configuration = plan.configuration("simplecnn_c10", "probe", coefficient)
-    assert configuration in plan.jobs
-
-    command = [sys.executable, "-m", "catfish", "train", "--device", "cpu", "--threads", "1",
-               "--checkpoint-seconds", "0", configuration.id]  # fmt: skip
-    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
-    subprocess.run(command, env=environment, check=True, capture_output=True)
-    folder = plan.run_folder(configuration, 0)
-    names = plan.run_files(configuration)
-    assert names == (*RUN_FILES, "steps.csv")
-    expected = contents(folder, ("history.csv", "steps.csv"))
-    for name in names:
-        (folder / name).unlink()
-
-    kills = 0
-    for rows in (2, 9, 17):
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-        for _ in iter(process.stdout.readline, ""):
-            if (folder / "history.csv").exists() and len((folder / "history.csv").read_text().splitlines()) > rows:
-                time.sleep(0.02 * kills)
-                process.send_signal(signal.SIGKILL)
-                break
-        process.communicate()
-        kills += process.returncode == -signal.SIGKILL
-        assert not (folder / "run.json").exists()
-    assert kills == 3
-    final = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    assert "goes on after step" in final.stdout
-    assert contents(folder, ("history.csv", "steps.csv")) == expected
-    assert sorted(file.name for file in folder.iterdir()) == sorted(names)
 
 
 def test_a_continuation_begins_where_the_other_run_ended(project, plan, capsys):

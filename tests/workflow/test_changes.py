@@ -102,14 +102,20 @@ def test_an_interrupted_campaign_continues(campaign, how):
     deadline = time.time() + 120
     while sum(file != before[path] for path, file in campaign.histories().items()) < 3 and time.time() < deadline:
         time.sleep(0.1)
+    second = campaign.snakemake("runs", check=False)
+    assert second.returncode
+    assert f"the campaign of the scale tiny that process {process.pid} on " in second.stderr
+    assert "goes on; wait for it" in second.stderr and process.poll() is None
     os.killpg(process.pid, how)
     process.wait(timeout=60)
     done = {path.with_name("history.csv") for path in campaign.folder.glob("results/**/run.json")
             if json.loads(path.read_text())["run"]["momentum"] == 0.8}  # fmt: skip
     files = {path: file for path, file in campaign.histories().items() if path in done}
     assert files
-    campaign.snakemake("--unlock")
-    campaign.snakemake("figures")
+    unlocked = campaign.snakemake("--unlock")
+    assert ("was killed; say `snakemake --unlock` once" in unlocked.stderr) == (how == signal.SIGKILL)
+    made = campaign.snakemake("figures")
+    assert "locked" not in made.stderr
     after = campaign.histories()
     assert {path: after[path] for path in files} == files
     assert campaign.planned() == set()

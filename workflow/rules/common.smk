@@ -15,6 +15,7 @@ SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
 shell.prefix(f"export PYTHONPATH='{SOURCE}'${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
 
+from catfish import campaign
 from catfish.config import load
 from catfish.errors import UserError
 from catfish.plan import Plan, canonical
@@ -26,6 +27,8 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 SCALE = plan.params.scale
+if workflow.is_main_process and (held := campaign.holder()):
+    print(f"This folder is locked: {held}.", file=sys.stderr)
 OPTIONS = f"--scale {SCALE}"
 TRAINING_OPTIONS = " ".join(
     f"--{key.replace('_', '-')} {config[key]}"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from catfish.errors import RecordError
 from catfish.plan import RUN_FILES, STEPS_FILE, Configuration, Plan
-from catfish.records import COLUMNS, STEP_COLUMNS, TIMING_COLUMNS, altered, read_json
+from catfish.records import COLUMNS, STEP_COLUMNS, TIMING_COLUMNS, altered, read_record
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,13 +123,12 @@ def load_run(folder: Path, any_version: bool = False) -> LoadedRun:
 
 
 def _record(path: Path) -> dict[str, Any]:
-    record = read_json(path)
-    missing = {"configuration", "seed", "run", "outcome"} - set(record)
-    if missing:
-        raise RecordError(f"{path}: lacks {', '.join(sorted(missing))}; delete the folder and train again")
-    status = record["outcome"].get("status")
-    if status not in ("completed", "diverged"):
-        raise RecordError(f"{path}: outcome {status!r} is neither completed nor diverged; train the run again")
+    record = read_record(path)
+    status, step = record["outcome"]["status"], record["outcome"].get("step")
+    if status != "completed" and (status != "diverged" or not isinstance(step, int)):
+        raise RecordError(
+            f"{path}: outcome {record['outcome']} is neither completed nor diverged at a step; train the run again"
+        )
     return record
 
 

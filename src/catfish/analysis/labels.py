@@ -3,7 +3,7 @@
 from catfish.analysis import published
 from catfish.config import Params
 from catfish.plan import Plan, Selection
-from catfish.records import read_json
+from catfish.records import read_selection
 
 # The TeX forms are valid both in LaTeX and in matplotlib's mathtext.
 _METHODS = {
@@ -62,7 +62,7 @@ def number(value: float) -> str:
 
 def edge(plan: Plan, selection: Selection) -> str | None:
     """What a selection chose, if that is an end of its grid."""
-    chosen = read_json(plan.selection_path(selection))
+    chosen = read_selection(plan.selection_path(selection), "best", "edge")
     if not chosen["edge"]:
         return None
     end = {"low": "smallest", "high": "largest"}[chosen["edge"]]

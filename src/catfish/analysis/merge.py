@@ -14,7 +14,7 @@ from pathlib import Path
 from catfish.analysis.result_folder import run_folders
 from catfish.errors import RecordError, ResultError
 from catfish.plan import STEPS_FILE, Configuration, Plan
-from catfish.records import altered, read_json
+from catfish.records import altered, read_json, read_record
 
 NUMBERS = ("history.csv", STEPS_FILE)  # timing.csv differs from machine to machine
 
@@ -86,12 +86,12 @@ def _faults(plan: Plan, folder: Path, configuration: Configuration, seed: int) -
     """What is wrong with a run by itself."""
     path = folder / "run.json"
     try:
-        record = read_json(path)
-        place = (record["configuration"], record["seed"])
-        differing = plan.differences(configuration, seed, record["run"])
-    except (RecordError, KeyError, AttributeError) as error:
-        yield f"{path}: not a run's record ({error}); delete the folder there"
+        record = read_record(path)
+    except RecordError as error:
+        yield str(error)
         return
+    place = (record["configuration"], record["seed"])
+    differing = plan.differences(configuration, seed, record["run"])
     if place != (configuration.id, seed):
         yield f"{path}: is seed {place[1]} of {place[0]}; delete the folder there"
     elif differing:
@@ -109,13 +109,18 @@ def _disagreements(folder: Path, other: Path) -> Iterator[str]:
     if not (other / "run.json").is_file():
         yield f"{folder}: {other} is begun and not finished; let it finish, or delete it to take this one"
         return
-    one, two = (read_json(path / "run.json") for path in (folder, other))
+    one = read_record(folder / "run.json")
+    try:
+        two = read_record(other / "run.json")
+    except RecordError as error:
+        yield str(error)
+        return
     cure = "keep one: delete the folder that you do not want"
-    if one["fingerprint"] != two.get("fingerprint"):
+    if one.get("fingerprint") != two.get("fingerprint"):
         differing = [key for key, value in one["run"].items() if two["run"].get(key) != value]
         what = ", ".join(differing) or "data"
         yield f"{folder} and {other} are the same run made from different {what}; {cure}"
-    elif unlike := [name for name in NUMBERS if one["files"].get(name) != two["files"].get(name)]:
+    elif unlike := [name for name in NUMBERS if one["files"].get(name) != two.get("files", {}).get(name)]:
         machines = f"{one.get('hardware')} and {two.get('hardware')}"
         yield f"{folder} and {other} were trained twice, with other numbers in {', '.join(unlike)} ({machines}); {cure}"
 

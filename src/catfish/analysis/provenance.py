@@ -55,8 +55,8 @@ def _row(plan: Plan, configuration: Configuration, seed: int) -> dict:
 
 def _found(run: LoadedRun) -> dict:
     record = run.record
-    made_by = {key: record["versions"][key] for key in ("python", "torch")}
-    kept = {key: record[key] for key in ("wall_seconds", "hardware", "threads", "commit")}
+    made_by = {key: record.get("versions", {}).get(key) for key in ("python", "torch")}
+    kept = {key: record.get(key) for key in ("wall_seconds", "hardware", "threads", "commit")}
     resolved = {key: record["run"][key] for key in ("learning_rate", "coefficient")}
     epochs = {"epochs": run.history["epoch"].iloc[-1], "copied_from": record.get("copied_from")}
     return resolved | epochs | kept | made_by

@@ -9,7 +9,7 @@ from catfish.analysis.select import choose
 from catfish.errors import RecordError, UserError
 from catfish.files import checksum
 from catfish.plan import Configuration, Plan, Split
-from catfish.records import altered, data_checksum, read_json
+from catfish.records import altered, data_checksum, read_checked, read_json, read_selection
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ def _data(plan: Plan, dataset: str) -> Iterator[Finding]:
         yield Finding("missing", f"{manifest.parent}: not prepared here; run `catfish prepare {dataset}`")
         return
     try:
-        damaged = checksum(manifest.with_name("arrays.npz"), "sha256") != read_json(manifest)["sha256"]
-    except (RecordError, KeyError, OSError) as error:
+        promised = read_checked(manifest, {"sha256": str}, "delete it")["sha256"]
+        damaged = checksum(manifest.with_name("arrays.npz"), "sha256") != promised
+    except (RecordError, OSError) as error:
         yield Finding("damaged", f"{manifest}: {error}; run `catfish prepare {dataset}` again")
         return
     if damaged:
@@ -75,7 +76,8 @@ def _settings(plan: Plan, configuration: Configuration, seed: int, record: dict)
     """Whether a run was made by the settings, selections and data that there are now."""
     path = plan.run_folder(configuration, seed) / "run.json"
     try:
-        chosen = {selection.id: read_json(plan.selection_path(selection)) for selection in plan.needs(configuration)}
+        needed = plan.needs(configuration)
+        chosen = {selection.id: read_selection(plan.selection_path(selection), "best") for selection in needed}
         planned = plan.run(configuration, seed, chosen)
     except RecordError as error:
         yield Finding("missing", f"{path}: cannot be compared ({error})")
@@ -91,7 +93,10 @@ def _other_data(plan: Plan, split: Split, planned, record: dict) -> bool:
     manifest, path = plan.manifest_path(split.dataset), plan.split_path(split)
     if not (manifest.is_file() and path.is_file()):
         return False  # results can be looked at without their data
-    return planned.fingerprint(data_checksum(manifest, path)) != record["fingerprint"]
+    try:
+        return planned.fingerprint(data_checksum(manifest, path)) != record.get("fingerprint")
+    except RecordError:
+        return False  # a manifest that is damaged, which is a finding of its own
 
 
 def _selection(plan: Plan, selection) -> Iterator[Finding]:

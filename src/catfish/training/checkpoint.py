@@ -12,12 +12,11 @@ from torch import nn
 
 from catfish.errors import Interrupted, RecordError
 from catfish.files import replacing
-from catfish.plan import RUN_FILES, STEPS_FILE
+from catfish.plan import CHECKPOINTS, RUN_FILES, STEPS_FILE
 from catfish.records import write_text
 from catfish.training.state import State
 
-NAME = "checkpoint.pt"
-OLDER = "checkpoint.older.pt"  # the one before, in case the last one cannot be read
+NAME, OLDER = CHECKPOINTS
 TABLES = (*RUN_FILES[1:], STEPS_FILE)
 SECONDS = 30.0  # a shorter run is cheaper to repeat than to save
 SHARE = 0.01  # of the time that saving may take at most
@@ -84,11 +83,6 @@ class Keeper:
         paths = [self.folder / name for name in TABLES]
         return {path.name: path.read_text(encoding="utf-8") for path in paths if path.exists()}
 
-    def forget(self) -> None:
-        """Remove the checkpoints of a run that has ended."""
-        for name in (NAME, OLDER):
-            (self.folder / name).unlink(missing_ok=True)
-
 
 def write(path: Path, content: dict, older: Path | None = None) -> None:
     """Write a file whole or not at all; what was there takes the name `older`, if given."""
@@ -106,10 +100,13 @@ def read(path: Path, device: torch.device) -> dict:
     Raises RecordError for a missing or damaged file.
     """
     try:
+        with zipfile.ZipFile(path) as members:  # torch itself does not look at the checksums
+            if broken := members.testzip():
+                raise zipfile.BadZipFile(f"{broken} is not what was written")
         content = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError as error:
         raise RecordError(f"{path}: missing; train the run that it belongs to") from error
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         reason = str(error).partition("\n")[0]
         raise RecordError(f"{path}: damaged ({reason}); delete it and train its run again") from error
     if not isinstance(content, dict):

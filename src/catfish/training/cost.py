@@ -15,7 +15,7 @@ from catfish import models
 from catfish.datasets.sizes import SIZES
 from catfish.errors import RecordError
 from catfish.plan import Configuration, Plan
-from catfish.records import read_json, write_json
+from catfish.records import NUMBER, RECORD, read_checked, read_json, write_json
 from catfish.training.calibration import NAME, work
 from catfish.training.describe import (
     Cost,
@@ -167,15 +167,17 @@ def _records(plan: Plan) -> dict[tuple[Configuration, int], dict]:
 
 def _matching(path: Path, plan: Plan, configuration: Configuration, seed: int) -> dict | None:
     try:
-        record = read_json(path)
+        record = read_checked(path, RECORD | {"wall_seconds": NUMBER}, "train again")
     except RecordError:
         return None
-    same = (record.get("configuration"), record.get("seed")) == (configuration.id, seed)
+    same = (record["configuration"], record["seed"]) == (configuration.id, seed)
     return record if same and not plan.differences(configuration, seed, record["run"]) else None
 
 
 def _calibration(path: Path) -> dict[str, dict[str, float]]:
-    return read_json(path)["seconds"] if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    return read_checked(path, {"seconds": dict, "hardware": str}, "run `catfish plan --calibrate` again")["seconds"]
 
 
 def _network(setting) -> str:

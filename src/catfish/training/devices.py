@@ -26,7 +26,7 @@ def chosen(name: str, slots: int | None = None, say: Callable[[str], None] = pri
 
     name: `auto` (the GPU that the fewest processes use, if there are any), cpu, cuda, cuda:1 ...; slots: how many
     processes may share a GPU under `auto`, None for any number. CUDA_VISIBLE_DEVICES is respected, as torch does it.
-    Raises ResultError for a GPU that torch does not see.
+    Raises ResultError for a name that torch does not know, and for a GPU that it does not see.
     """
     if name == "auto" and torch.cuda.is_available():
         # A GPU is known by its UUID: under Slurm every job may call its own one number 0.
@@ -35,13 +35,20 @@ def chosen(name: str, slots: int | None = None, say: Callable[[str], None] = pri
             torch.cuda.set_device(index)
             yield torch.device("cuda", index)
     else:
-        target = torch.device("cpu" if name == "auto" else name)
+        target = _named("cpu" if name == "auto" else name)
         if target.type == "cuda" and not torch.cuda.is_available():
             raise ResultError(
                 f"--device {name}: torch {torch.__version__} sees no CUDA device; use --device cpu, or install "
                 "a CUDA build of torch and a driver"
             )
         yield target
+
+
+def _named(name: str) -> torch.device:
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise ResultError(f"--device {name}: torch knows no such device; use auto, cpu, cuda, cuda:1 ...") from error
 
 
 @contextmanager

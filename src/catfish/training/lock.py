@@ -2,13 +2,13 @@
 
 import json
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from catfish.errors import RecordError
+from catfish.processes import identity, is_alive
 
 NAME = "run.lock"
 REFRESHED = 60  # seconds between two signs of life
@@ -22,9 +22,9 @@ def held(folder: Path) -> Iterator[Callable[[], None]]:
     Works on network file systems (a hard link is made or it is not). The lock of a dead process is taken over.
     Raises RecordError that names the holder if there is one.
     """
-    path = folder / NAME
-    own = folder / f"{NAME}.{socket.gethostname()}.{os.getpid()}.tmp"
-    own.write_text(json.dumps({"host": socket.gethostname(), "process": os.getpid()}))
+    path, holder = folder / NAME, identity()
+    own = folder / f"{NAME}.{holder['host']}.{holder['process']}.tmp"
+    own.write_text(json.dumps(holder))
     try:
         _link(own, path)
     finally:
@@ -44,32 +44,35 @@ def _link(own: Path, path: Path) -> None:
             raise RecordError(
                 f"{path.parent}: is being trained by {holder}; wait for it, or delete {path} if that process is gone"
             ) from None
-        path.unlink(missing_ok=True)
-        _link(own, path)  # unless somebody else was faster
+        _bury(path, own.with_suffix(".dead.tmp"))
+        _link(own, path)
+
+
+def _bury(path: Path, grave: Path) -> None:
+    """Take a dead process's lock away, but not the one that somebody else may have put in its place meanwhile."""
+    try:
+        path.rename(grave)
+    except FileNotFoundError:
+        return
+    if _holder(grave) is not None:
+        os.link(grave, path)
+    grave.unlink()
 
 
 def _holder(path: Path) -> str | None:
     """Who holds a lock; None if that process is dead."""
     try:
-        content, age = json.loads(path.read_text()), time.time() - path.stat().st_mtime
-        host, process = content["host"], content["process"]
+        text, age = path.read_text(), time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
-        host, process, age = "an unknown machine", "?", time.time() - path.stat().st_mtime
-    here = host == socket.gethostname()
-    alive = _exists(process) if here else age < FORGOTTEN
-    return f"process {process} on {host}" if alive else None
-
-
-def _exists(process: int) -> bool:
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+        content = json.loads(text)
+        alive, name = is_alive(content), f"process {content['process']} on {content['host']}"
+    except (ValueError, KeyError, TypeError):
+        alive, name = None, "process ? on an unknown machine"
+    if alive is None:
+        alive = age < FORGOTTEN
+    return name if alive else None
 
 
 def _sign_of_life(path: Path) -> Callable[[], None]:
@@ -79,6 +82,7 @@ def _sign_of_life(path: Path) -> Callable[[], None]:
         nonlocal last
         if time.monotonic() - last > REFRESHED:
             last = time.monotonic()
-            path.touch()
+            with suppress(FileNotFoundError):  # deleted by hand
+                os.utime(path)
 
     return sign

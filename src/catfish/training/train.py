@@ -2,7 +2,7 @@
 
 import os
 import platform
-import shutil
+from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,8 +10,10 @@ from pathlib import Path
 from catfish import __version__
 from catfish.checkout import commit
 from catfish.errors import Interrupted, RecordError
-from catfish.plan import WEIGHTS_FILE, Configuration, Plan, Run
-from catfish.records import altered, data_checksum, finished, read_json, write_record
+from catfish.files import copy
+from catfish.plan import CHECKPOINTS, WEIGHTS_FILE, Configuration, Plan, Run
+from catfish.records import altered, data_checksum, finished, read_json, read_selection, write_record
+from catfish.training import lock
 
 PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "torchvision")
 
@@ -29,7 +31,8 @@ def train_job(
     device: auto (the GPU with the fewest jobs, where there is one), cpu, cuda, cuda:1 ...; threads: of torch on the
     CPU; gpu_slots: how many jobs may share a GPU under `auto`.
     """
-    chosen = {selection.id: read_json(plan.selection_path(selection)) for selection in plan.needs(configuration)}
+    needed = plan.needs(configuration)
+    chosen = {selection.id: read_selection(plan.selection_path(selection), "best", "grid") for selection in needed}
     split = plan.split(configuration.setting)
     data_text = data_checksum(plan.manifest_path(split.dataset), plan.split_path(split))
     missing: list[tuple[int, Run, str]] = []
@@ -38,6 +41,7 @@ def train_job(
         fingerprint, folder = run.fingerprint(data_text), plan.run_folder(configuration, seed)
         if finished(folder, fingerprint, plan.run_files(configuration)):
             print(f"{folder}: already there")
+            _tidy(folder)
             for name in plan.run_files(configuration):  # newer than their inputs again, for whoever goes by time stamps
                 os.utime(folder / name)
         elif not _copied(plan, folder, fingerprint, configuration, chosen):
@@ -53,6 +57,18 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
+def _tidy(folder: Path) -> None:
+    """Remove what a process left beside a finished run when it was killed before it could do so itself."""
+    if any(_leftovers(folder)) or (folder / lock.NAME).exists():
+        with lock.held(folder):
+            for path in _leftovers(folder):
+                path.unlink(missing_ok=True)
+
+
+def _leftovers(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if path.name in CHECKPOINTS or path.suffix == ".tmp")
+
+
 def _copied(plan: Plan, folder: Path, fingerprint: str, configuration: Configuration, chosen: dict[str, dict]) -> bool:
     """Take over the files of a grid's run if it is this very run: a best value was trained when the grid was."""
     names = plan.run_files(configuration)
@@ -63,9 +79,10 @@ def _copied(plan: Plan, folder: Path, fingerprint: str, configuration: Configura
                 record = read_json(source / "run.json")
                 (folder / "run.json").unlink(missing_ok=True)
                 for name in names[1:]:
-                    shutil.copyfile(source / name, folder / name)
+                    copy(source / name, folder / name)
                 record |= {"configuration": configuration.id, "copied_from": str(source)}
                 write_record(folder, record, names)
+                _tidy(folder)
                 print(f"{folder}: the same run as {source}, copied")
                 return True
     return False
@@ -82,7 +99,7 @@ def _train(
     import torch
 
     from catfish.datasets import load_prepared, load_split
-    from catfish.training import checkpoint, lock, stopping
+    from catfish.training import checkpoint, stopping
     from catfish.training.batches import on_device
     from catfish.training.loop import train_run
     from catfish.training.memory import exhausted, keep_freed_memory
@@ -114,9 +131,7 @@ def _train(
                 record = {"configuration": configuration.id, "seed": seed, "fingerprint": fingerprint}
                 record |= {"run": asdict(run), "outcome": outcome, "wall_seconds": round(seconds, 3)}
                 write_record(folder, record | provenance(target), names)
-                keeper.forget()
-                for leftover in folder.glob("*.tmp"):  # of a process that was killed while it wrote
-                    leftover.unlink()
+            _tidy(folder)
             _say(f"{folder}: {outcome['status']}, {seconds:.1f} s")
 
 

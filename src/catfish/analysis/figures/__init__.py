@@ -1,6 +1,5 @@
 """Figures, each with a PDF, a PNG, and a CSV of exactly what is drawn."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from catfish.analysis.figures import (
     sweeps,
 )
 from catfish.errors import ConfigError
+from catfish.files import replacing
 from catfish.plan import Plan
 from catfish.records import write_text
 
@@ -58,17 +58,7 @@ def render(plan: Plan, name: str, folder: Path | None = None) -> list[Path]:
         figure, data = FIGURES[name](plan, name)
         images = style.images(figure)
     for suffix, content in images.items():
-        _write_bytes(folder / f"{name}.{suffix}", content)
+        with replacing(folder / f"{name}.{suffix}") as file:
+            file.write(content)
     write_text(folder / f"{name}.csv", data.to_csv(index=False, lineterminator="\n"))
     return [folder / f"{name}.{suffix}" for suffix in (*images, "csv")]
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
