@@ -169,6 +169,10 @@ def epoch_operations(plan: Plan, name: str, method: str, size: Size, cost: Cost)
     setting, spec = plan.params.settings[name], plan.params.methods[method]
     images = training_images(setting, size)
     step = cost.step
+    if spec.sam:
+        step *= 2
+    if spec.step_norm and spec.micro_batch:
+        step += cost.step * min(1, spec.micro_batch / setting.batch_size)
     if spec.penalty:
         examples = min(spec.first_examples or setting.batch_size, setting.batch_size) / setting.batch_size
         epochs = max(0, setting.epochs - spec.onset) / setting.epochs
