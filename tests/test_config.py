@@ -290,9 +290,12 @@ BAD = [
     # What does not go together
     (
         {"methods.baseline.coefficients": [0.1]},
-        ["methods.baseline.coefficients", "(0.1,)", "neither a penalty nor mixup"],
+        ["methods.baseline.coefficients", "(0.1,)", "neither a penalty, mixup nor SAM"],
     ),
-    ({f"{S}.coefficients": {"baseline": [1]}}, [f"{S}.coefficients.baseline", "(1.0,)", "neither a penalty nor mixup"]),
+    (
+        {f"{S}.coefficients": {"baseline": [1]}},
+        [f"{S}.coefficients.baseline", "(1.0,)", "neither a penalty, mixup nor SAM"],
+    ),
     ({"methods.mixup.penalty": "fisher"}, ["methods.mixup", "mixup", "'fisher'", "one of them"]),
     ({"methods.eta_star.learning_rate": "small"}, ["methods.eta_star", "'small'", "{learning_rate: eta_star}"]),
     (

@@ -1,4 +1,4 @@
-"""What penalties, curvature and training share: labels drawn from the model, gradients of the mean loss, moved weights."""
+"""What penalties, curvature and training share: labels drawn from the model, gradients, weights that are moved."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

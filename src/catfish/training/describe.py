@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from catfish import models
-from catfish.config import Setting
+from catfish.config import Method, Setting
 from catfish.datasets.sizes import SIZES, Size
 from catfish.penalties import PENALTIES
 from catfish.plan import BEST, ETA_STAR, Configuration, Plan
@@ -159,7 +159,7 @@ def _runs(plan: Plan, name: str, size: Size, cost: Cost) -> str:
 def copied(plan: Plan, configuration: Configuration) -> int:
     """How many of a configuration's seeds, from 0, are the best runs of a grid, and therefore not trained again."""
     setting, method = plan.params.settings[configuration.setting], plan.params.methods[configuration.method]
-    best_rate = configuration.method == ETA_STAR == configuration.learning_rate and setting.tuned_on is None
+    best_rate = method == Method(ETA_STAR) and configuration.learning_rate == ETA_STAR and setting.tuned_on is None
     best_coefficient = configuration.coefficient == BEST and method.coefficient_of is None
     return min(setting.seeds, setting.tuning_seeds) if best_rate or best_coefficient else 0
 
