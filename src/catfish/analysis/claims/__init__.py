@@ -1,4 +1,4 @@
-"""The paper's eleven claims and the follow-up paper's four, each with statistics, intervals and a verdict; the rules are in docs/claims.md."""
+"""The claims of the paper and of its follow-up, with statistics, intervals and verdicts; see docs/claims.md."""
 
 from pathlib import Path
 

@@ -41,13 +41,13 @@ def large_micro_batches_do_not(evidence: Evidence) -> Claim:
         "M3",
         "mech_large_micro_batches_do_not",
         "The effect vanishes as the micro-batches approach the batch.",
-        "(Novack et al. 2022) With half the batch, less than half of the gap is closed on VGG-11 and nothing on CIFAR-100;"
+        "(Novack et al. 2022) With half the batch, less than half of the gap is closed on VGG-11, nothing on CIFAR-100;"
         " for ResNet-18 on CIFAR-10 its public table has 65.09 %, probably a misprint.",
         (
             _recovery(evidence, SWEEP, "gn_half", below),
             _recovery(evidence, SWEEP, "ft_half", below),
-            Statement("the larger the micro-batches, the worse", "rank correlation of their size and test accuracy", "1",
-                      below, tuple(part for part in trends if part)),
+            Statement("the larger the micro-batches, the worse", "rank correlation of their size and test accuracy",
+                      "1", below, tuple(part for part in trends if part)),
         ),
     )  # fmt: skip
 
