@@ -12,7 +12,7 @@ from catfish.datasets import load_prepared, make_split, prepare, write_split
 from catfish.plan import Plan
 
 ROOT = Path(__file__).parents[1]
-LARGE_BATCHES = re.compile("simplecnn_c10_(steps_|large).*|resnet26_c10_.*|resnet26_c100_s.*")  # not in `tiny`
+LARGE_BATCHES = re.compile("simplecnn_c10_(steps_|large).*|resnet26_c10_.*|resnet26_c100_s.*|mech_.*")  # not in `tiny`
 METHODS = ["eta_star", "baseline", "fp"]
 TINY = {
     "setting_defaults": {

@@ -234,6 +234,18 @@ BAD = [
         {f"{S}.starts_from": "resnet50_c100_noise25"},
         [f"{S}.starts_from", "neither `tuned_on` nor `starts_from` of its own"],
     ),
+    ({f"{S}.small_batch": "vgg"}, [f"{S}.small_batch", "'vgg'", "one of"]),
+    ({f"{S}.small_batch": "vgg11_c100"}, [f"{S}.small_batch", "vgg11_c100", "one learning rate"]),
+    ({f"{S}.forward_batch": 48}, [f"{S}.forward_batch", "48", "a divisor of the batch size, 128"]),
+    ({f"{S}.forward_batch": 0}, [f"{S}.forward_batch", "0", "a divisor"]),
+    ({f"{M}.sam": True}, [M, "penalty and sam cannot be combined"]),
+    ({"methods.baseline": {"learning_rate": "small", "step_norm": "unit"}}, ["methods.baseline.step_norm", "'unit'"]),
+    ({"methods.graft_iterative.micro_batch": REMOVED}, ["methods.graft_iterative.micro_batch", "step_norm"]),
+    ({"methods.graft_external.micro_batch": 8}, ["methods.graft_external.micro_batch", "concerns a penalty"]),
+    ({"outputs.table1.methods": ["graft_external"]}, ["settings.wresnet_tiny.small_batch", "table1", "graft_external"]),
+    ({"outputs.table1.methods": ["small_batch"]}, ["settings.wresnet_tiny.small_batch: null", "shows small_batch"]),
+    ({"outputs.table1.only": {"sam": ["cnn"]}}, ["outputs.table1.only.sam", "'cnn'", "one of"]),
+    ({"outputs.table1.only": {"sum": ["vgg11_c100"]}}, ["outputs.table1.only", "'sum'", "one of"]),
     ({f"{M}.coefficient_of": "gp"}, [f"{M}.coefficient_of", "gp", "for a regularised method without one"]),
     ({"methods.fp_from_4.coefficient_of": "nobody"}, ["methods.fp_from_4.coefficient_of", "'nobody'", "one of"]),
     ({"methods.fp_from_4.coefficient_of": "baseline"}, ["methods.fp_from_4.coefficient_of", "a regularised method"]),
@@ -290,9 +302,12 @@ BAD = [
     # What does not go together
     (
         {"methods.baseline.coefficients": [0.1]},
-        ["methods.baseline.coefficients", "(0.1,)", "neither a penalty nor mixup"],
+        ["methods.baseline.coefficients", "(0.1,)", "neither a penalty, mixup nor SAM"],
     ),
-    ({f"{S}.coefficients": {"baseline": [1]}}, [f"{S}.coefficients.baseline", "(1.0,)", "neither a penalty nor mixup"]),
+    (
+        {f"{S}.coefficients": {"baseline": [1]}},
+        [f"{S}.coefficients.baseline", "(1.0,)", "neither a penalty, mixup nor SAM"],
+    ),
     ({"methods.mixup.penalty": "fisher"}, ["methods.mixup", "mixup", "'fisher'", "one of them"]),
     ({"methods.eta_star.learning_rate": "small"}, ["methods.eta_star", "'small'", "{learning_rate: eta_star}"]),
     (

@@ -1,12 +1,13 @@
+import json
 import time
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import pytest
 
 from catfish.config import Output, load, parse
 from catfish.errors import ConfigError
-from catfish.plan import RUN_FILES, Configuration, Plan, Run, Split
+from catfish.plan import RUN_FILES, Configuration, Plan, Run, Split, canonical, is_figure
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 SCALES = ["demo", "laptop", "paper"]
@@ -125,7 +126,8 @@ def test_files_of_runs_and_candidates_are_made_by_planned_jobs(scale):
     for selection in plan.selections.values():
         files = plan.candidate_files(selection)
         seeds = plan.params.settings[selection.setting].tuning_seeds
-        assert len(set(files)) == len(files) == 3 * seeds * len(selection.values)
+        names = sum(len(plan.run_files(candidate)) for candidate in selection.candidates)
+        assert len(set(files)) == len(files) == seeds * names
         assert {path.parent for path in files} <= folders
 
 
@@ -201,6 +203,57 @@ def test_a_setting_can_start_from_the_weights_of_another(paper):
     assert plan.run(after, 3).start == plan.run(plan.start(after), 0)
     longer = with_outputs(with_setting(params, V, epochs=3), figure6=((N,), ("eta_star",), "learning_rates"))
     assert plan.run(after, 0).fingerprint("data") != longer.run(after, 0).fingerprint("data")
+
+
+def test_a_step_can_take_the_gradient_norms_of_small_batches(paper):
+    outputs = {"mech_table2": (("mech_resnet18_c10",), ("small_batch", "graft_iterative", "graft_external"))}
+    plan = with_outputs(paper, **outputs)
+    small, iterative, external = plan.shown("mech_table2")
+    recorded = plan.norms(external)
+    assert small.id == "mech_resnet18_c10_small/eta_star/lr-eta_star"
+    assert recorded.id == "mech_resnet18_c10_small/eta_star/lr-0.1"
+    assert plan.norms_path(external) == plan.run_folder(recorded, 0) / "norms.pt"
+    assert plan.run_files(recorded) == (*RUN_FILES, "norms.pt")
+    assert plan.run_files(small) == plan.run_files(external) == RUN_FILES
+    assert plan.norms(iterative) is None and plan.norms_path(small) is None
+    assert plan.other_runs(external) == [recorded] and plan.jobs[recorded] == 3
+    assert plan.run(external, 2).norms == plan.run(recorded, 0)
+    assert (plan.run(external, 0).step_norm, plan.run(iterative, 0).micro_batch) == ("recorded", 128)
+    longer = with_outputs(with_setting(paper, "mech_resnet18_c10_small", epochs=3), **outputs)
+    assert plan.run(external, 0).fingerprint("data") != longer.run(external, 0).fingerprint("data")
+    assert plan.run(iterative, 0).fingerprint("data") == longer.run(iterative, 0).fingerprint("data")
+
+
+def test_the_norms_are_recorded_though_no_output_shows_their_run(paper):
+    plan = with_outputs(paper, mech_table2=(("mech_resnet18_c10",), ("graft_external",)))
+    (shown,) = plan.shown("mech_table2")
+    assert plan.jobs[plan.norms(shown)] == 1
+
+
+def test_large_batches_take_as_many_steps_as_small_ones(paper):
+    for name in ("mech_resnet18_c10", "mech_resnet18_c100", "mech_vgg11_c10"):
+        large = paper.settings[name]
+        small = paper.settings[large.small_batch]
+        steps = [setting.epochs * (40_000 // setting.batch_size) for setting in (small, large)]
+        assert steps == pytest.approx([15_600, 15_600], rel=0.001)
+    rates = {name: paper.settings[name].learning_rates[0] / paper.settings[name].small_factor
+             for name in ("mech_resnet18_c10", "mech_resnet18_c100", "mech_vgg11_c10")}  # fmt: skip
+    assert list(rates.values()) == [0.1, 0.1, 0.01]  # with the penalties, as published
+
+
+def test_an_output_can_show_a_method_in_some_settings_only(paper):
+    table = replace(paper.outputs["table1"], settings=(S, V), methods=("eta_star", "baseline"), only={"baseline": (V,)})
+    plan = Plan(replace(paper, outputs={"table1": table}))
+    assert [c.id for c in plan.shown("table1")] == [
+        f"{S}/eta_star/lr-eta_star", f"{V}/eta_star/lr-eta_star", f"{V}/baseline/lr-small",
+    ]  # fmt: skip
+    everywhere = Plan(replace(paper, outputs={"table1": replace(table, only={})}))
+    assert plan.output_text("table1") != everywhere.output_text("table1")
+
+
+@pytest.mark.parametrize("name", ["figure1", "mech_figure2"])
+def test_names_of_figures(name):
+    assert is_figure(name) and not is_figure(name.replace("figure", "table")) and not is_figure("claims")
 
 
 def test_a_run_that_measures_at_single_steps_has_a_file_more(paper):
@@ -288,6 +341,7 @@ def test_the_grids_run_and_the_resolved_one_are_the_same_run(tuned):
 CHANGED_FIELDS = {
     "model": "vgg11", "width": 0.5, "depth": 0.5, "split": Split("digits", 10, 5, 0.5, 1), "inputs": "standardised",
     "augment": "flip", "batch_size": 64, "momentum": 0.8, "weight_decay": 0.1, "epochs": 7, "milestones": (1,),
+    "forward_batch": 32, "sam": True, "step_norm": "constant", "norms": "another run",
     "decay": 0.5, "precision": "bf16", "batch_norm_batches": 3, "learning_rate": 0.3, "penalty": "gradient", "every": 3,
     "onset": 2, "first_examples": 1, "micro_batch": 4, "derivative": "finite_difference", "mixup": True,
     "coefficient": 0.7, "start": "another run", "measure": None, "seed": 1, "code_version": 99,
@@ -305,7 +359,7 @@ def test_any_field_changes_the_fingerprint(tuned):
         prints[f"split.{item.name}"] = replace(run, split=replace(run.split, **{item.name: value})).fingerprint("data")
     prints["data"] = run.fingerprint("other data")
     prints["nothing"] = run.fingerprint("data")
-    assert len(set(prints.values())) == len(prints) == 34
+    assert len(set(prints.values())) == len(prints) == 38
     assert replace(run).fingerprint("data") == prints["nothing"]
 
 
@@ -323,6 +377,17 @@ def test_a_field_that_comes_later_leaves_runs_without_it_valid(tuned):
     later = LaterRun(**values, clip=1.0)
     assert LaterRun(**values).fingerprint("data") == run.fingerprint("data")
     assert later.fingerprint("data") != run.fingerprint("data")
+
+
+def test_a_record_from_before_a_field_came_is_the_planned_run(tuned):
+    plan, chosen = tuned
+    configuration = plan.configuration(S, "fp")
+    found = json.loads(canonical(asdict(plan.run(configuration, 0, chosen))))
+    older = {key: value for key, value in found.items() if key not in ("sam", "step_norm")}
+    assert plan.differences(configuration, 0, older, chosen) == []
+    assert plan.differences(configuration, 0, older | {"sam": True}, chosen) == ["sam"]
+    del older["mixup"]
+    assert plan.differences(configuration, 0, older, chosen) == ["mixup"]
 
 
 # What Snakemake compares

@@ -12,7 +12,7 @@ from pathlib import Path
 from catfish import __version__
 from catfish.config import load
 from catfish.errors import Interrupted, UserError
-from catfish.plan import Plan
+from catfish.plan import Plan, is_figure
 
 TRY_AGAIN = 75  # the exit status for "a temporary failure" (sysexits.h)
 EPILOG = """examples:
@@ -263,7 +263,7 @@ def _render(options: argparse.Namespace) -> None:
         if name == "claims":
             from catfish.analysis import claims as module  # here, as scipy takes a second to import
         else:
-            module = figures if name.startswith("figure") else tables
+            module = figures if is_figure(name) else tables
         for path in module.render(plan, name):
             print(path)
 

@@ -31,6 +31,7 @@ FIXED_DEPTH = ("simplecnn", "vgg11")
 Dataset = Literal["digits", "cifar10", "cifar100", "tinyimagenet", "imagenet", "imagenet64"]
 Penalty = Literal["fisher", "gradient", "random_label_gradient", "input_gradient", "average_jacobian", "unit_jacobian"]
 Symbol = Literal["eta_star", "small"]
+StepNorm = Literal["micro_batch", "recorded", "constant"]
 
 _ROOT = "params.yaml"
 _GRID_KEYS = {"low", "high", "count"}
@@ -65,6 +66,7 @@ class Setting:
     label_noise: float
     augment: Literal["none", "flip", "flip_crop"]
     batch_size: int
+    forward_batch: int | None
     momentum: float
     weight_decay: float
     epochs: int
@@ -76,6 +78,7 @@ class Setting:
     learning_rates: tuple[float, ...]
     tuned_on: str | None
     starts_from: str | None
+    small_batch: str | None
     early_loss: float | None
     report: Literal["last", "best_validation"]
     seeds: int
@@ -86,7 +89,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Method:
-    """What is trained: the learning rate's symbol, and at most one regulariser with its grid of coefficients."""
+    """What is trained: the learning rate's symbol, and at most one regulariser with its grid of coefficients.
+
+    `sam` and `step_norm` change the step instead of the loss. With `small_batch` the method is SGD in another setting,
+    the one that its setting names as its small-batch counterpart.
+    """
 
     learning_rate: Symbol
     penalty: Penalty | None = None
@@ -96,21 +103,34 @@ class Method:
     micro_batch: int | None = None
     derivative: Literal["double_backward", "finite_difference"] = "double_backward"
     mixup: bool = False
+    sam: bool = False
+    step_norm: StepNorm | None = None
+    small_batch: bool = False
     coefficients: tuple[float, ...] = ()
     coefficient_of: str | None = None
 
     @property
     def regularised(self) -> bool:
-        return self.mixup or self.penalty is not None
+        return self.mixup or self.sam or self.penalty is not None
 
 
 @dataclass(frozen=True)
 class Output:
-    """A table or figure: the settings and methods it shows, at their best values; with `sweep`, at all of a grid."""
+    """A table or figure: the settings and methods it shows, at their best values; with `sweep`, at all of a grid.
+
+    `only` names the settings, of those shown, in which a method is shown, if not in all.
+    """
 
     settings: tuple[str, ...]
     methods: tuple[str, ...]
     sweep: Literal["coefficients", "learning_rates"] | None = None
+    only: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def cells(self) -> list[tuple[str, str]]:
+        """Setting and method of everything that is shown, in the order of the params file."""
+        pairs = product(self.settings, self.methods)
+        return [(setting, method) for setting, method in pairs if setting in self.only.get(method, self.settings)]
 
 
 @dataclass(frozen=True)
@@ -289,8 +309,15 @@ def _check_output(where: str, output: Output, params: Params) -> None:
         for setting in output.settings:
             tuned_on = params.settings[setting].tuned_on
             _require(tuned_on is None, f"settings.{setting}.tuned_on", tuned_on, f"null, as {where} shows its grid")
-    for setting, method in product(output.settings, output.methods):
-        if not params.methods[method].regularised:
+    for method, names in output.only.items():
+        _known(f"{where}.only", method, params.methods)
+        for setting in names:
+            _known(f"{where}.only.{method}", setting, params.settings)
+    for setting, method in output.cells:
+        spec, counterpart = params.methods[method], params.settings[setting].small_batch
+        if (spec.small_batch or spec.step_norm in ("recorded", "constant")) and counterpart is None:
+            raise ConfigError(f"settings.{setting}.small_batch: null, but {where} shows {method}, which needs it")
+        if not spec.regularised:
             continue
         grid = params.grid(setting, method)
         if not grid:
@@ -327,6 +354,13 @@ def _check_setting(where: str, name: str, setting: Setting, params: Params) -> N
     for item in fields(setting):
         value = getattr(setting, item.name)
         _require(not isinstance(value, float) or isfinite(value), f"{where}.{item.name}", value, "finite")
+    parts = setting.forward_batch
+    _require(
+        parts is None or (parts >= 1 and setting.batch_size % parts == 0),
+        f"{where}.forward_batch",
+        parts,
+        f"null or a divisor of the batch size, {setting.batch_size}",
+    )
     _require(0 <= setting.label_noise <= 1, f"{where}.label_noise", setting.label_noise, "a fraction from 0 to 1")
     _require(0 <= setting.momentum < 1, f"{where}.momentum", setting.momentum, "from 0 to below 1")
     _require(
@@ -348,7 +382,7 @@ def _check_setting(where: str, name: str, setting: Setting, params: Params) -> N
             not grid or params.methods[method].regularised,
             f"{where}.coefficients.{method}",
             grid,
-            f"none, as {method} has neither a penalty nor mixup",
+            f"none, as {method} has neither a penalty, mixup nor SAM",
         )
     _require(
         setting.early_loss is None or setting.early_loss > 0,
@@ -358,6 +392,8 @@ def _check_setting(where: str, name: str, setting: Setting, params: Params) -> N
     )
     if setting.starts_from is not None:
         _check_start(where, setting, params)
+    if setting.small_batch is not None:
+        _check_other_run(f"{where}.small_batch", setting, setting.small_batch, params)
     if setting.tuned_on is not None:
         _known(f"{where}.tuned_on", setting.tuned_on, params.settings)
         other = params.settings[setting.tuned_on].tuned_on
@@ -376,42 +412,48 @@ def _check_setting(where: str, name: str, setting: Setting, params: Params) -> N
 
 def _check_start(where: str, setting: Setting, params: Params) -> None:
     """Only weights are taken over: they have to fit, and one run has to be meant."""
-    where = f"{where}.starts_from"
-    _known(where, setting.starts_from, params.settings)
-    other = params.settings[setting.starts_from]
+    _check_other_run(f"{where}.starts_from", setting, setting.starts_from, params)
+
+
+def _check_other_run(where: str, setting: Setting, name: str, params: Params) -> None:
+    """`name` is a setting whose one run another setting builds on: of the same network and data."""
+    _known(where, name, params.settings)
+    other = params.settings[name]
     one = len(other.learning_rates) == 1 and other.tuned_on is None and other.starts_from is None
     _require(
         one,
         where,
-        setting.starts_from,
+        name,
         "a setting with one learning rate, and neither `tuned_on` nor `starts_from` of its own",
     )
     for key in ("model", "width", "depth", "dataset", "inputs", "examples", "validation", "split_seed", "label_noise"):
         _require(
             getattr(other, key) == getattr(setting, key),
             where,
-            setting.starts_from,
+            name,
             f"a setting with the same {key} ({getattr(setting, key)}, not {getattr(other, key)})",
         )
 
 
 def _check_method(where: str, method: Method, params: Params) -> None:
-    if method.mixup and method.penalty:
-        raise ConfigError(f"{where}: mixup and penalty {method.penalty!r} share one coefficient; choose one of them")
+    _check_kind(where, method)
     _require(
         not method.coefficients or method.regularised,
         f"{where}.coefficients",
         method.coefficients,
-        "none, as the method has neither a penalty nor mixup",
+        "none, as the method has neither a penalty, mixup nor SAM",
     )
     _require(method.every >= 1, f"{where}.every", method.every, "at least 1 step")
     _require(method.onset >= 0, f"{where}.onset", method.onset, "0 or more epochs")
     for key in ("first_examples", "micro_batch"):
         value = getattr(method, key)
         _require(value is None or value >= 1, f"{where}.{key}", value, "null or at least 1")
-    for key in ("onset", "first_examples", "micro_batch", "derivative"):
+    own = {"micro_batch"} if method.step_norm == "micro_batch" else set()
+    for key in {"onset", "first_examples", "micro_batch", "derivative"} - own:
         if method.penalty is None and getattr(method, key) != getattr(Method, key):
             raise ConfigError(f"{where}.{key}: concerns a penalty, and the method has none")
+    if own and method.micro_batch is None:
+        raise ConfigError(f"{where}.micro_batch: null, but step_norm micro_batch takes the norm of so many examples")
     _check_grid(f"{where}.coefficients", method.coefficients)
     if method.coefficient_of is not None:
         _known(f"{where}.coefficient_of", method.coefficient_of, params.methods)
@@ -422,6 +464,16 @@ def _check_method(where: str, method: Method, params: Params) -> None:
             method.coefficient_of,
             "a regularised method with a grid of its own, for a regularised method without one",
         )
+
+
+def _check_kind(where: str, method: Method) -> None:
+    """A method changes one thing."""
+    if method.mixup and method.penalty:
+        raise ConfigError(f"{where}: mixup and penalty {method.penalty!r} share one coefficient; choose one of them")
+    kinds = ("penalty", "mixup", "sam", "step_norm", "small_batch")
+    chosen = [key for key in kinds if getattr(method, key)]
+    if len(chosen) > 1:
+        raise ConfigError(f"{where}: {' and '.join(chosen)} cannot be combined; choose one of them")
 
 
 def _check_grid(where: str, grid: tuple[float, ...]) -> None:

@@ -1,8 +1,14 @@
-"""What penalties and curvature share: labels drawn from the model, and gradients of the mean loss."""
+"""What penalties, curvature and training share: labels drawn from the model, gradients, weights that are moved."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
+
+TINY = 1e-12  # least norm that is divided by
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:
@@ -40,3 +46,24 @@ def squared_norm(tensors: list[Tensor]) -> Tensor:
     return torch.stack(
         [tensor.to(torch.promote_types(tensor.dtype, torch.float32)).square().sum() for tensor in tensors]
     ).sum()
+
+
+def forward_aside(model: nn.Module, x: Tensor) -> Tensor:
+    """The model's output on x (B, ...), (B, K); a batch norm's running statistics are not moved a second time."""
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    return functional_call(model, buffers, (x,)) if buffers else model(x)
+
+
+@contextmanager
+def moved(tensors: list[Tensor], direction: Sequence[Tensor], step: Tensor) -> Iterator[None]:
+    """Each tensor moved by `step` along its direction; afterwards it is what it was, to the bit."""
+    kept = [tensor.detach().clone() for tensor in tensors]
+    with torch.no_grad():
+        for tensor, along in zip(tensors, direction):
+            tensor.add_(along * step)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, before in zip(tensors, kept):
+                tensor.copy_(before)

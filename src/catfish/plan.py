@@ -6,6 +6,7 @@ that a selection resolves later, so the whole campaign is one static graph.
 
 import hashlib
 import json
+import re
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,12 @@ RUN_FILES = ("run.json", "history.csv", "timing.csv")
 STEPS_FILE = "steps.csv"  # of runs that measure at single steps
 WEIGHTS_FILE = "weights.pt"  # of runs that others start from
 CHECKPOINTS = ("checkpoint.pt", "checkpoint.older.pt")  # while a run goes on; the second in case the first is damaged
+NORMS_FILE = "norms.pt"  # of runs whose gradient norms others take
+
+
+def is_figure(output: str) -> bool:
+    """Whether an output is a figure; else it is a table. `figure` or `table` may have a prefix, as in `mech_table1`."""
+    return re.match(r"(\w+_)?figure", output) is not None
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,10 @@ class Run:
     measure: Measure
     seed: int
     code_version: int
+    forward_batch: int | None = None
+    sam: bool = False
+    step_norm: str | None = None
+    norms: "Run | None" = None
 
     def fingerprint(self, data: str) -> str:
         """A hash of the run and of `data`, the checksum of the arrays and split it trains on."""
@@ -120,8 +131,9 @@ def _filled(found: dict[str, Any]) -> dict[str, Any]:
     filled = _defaults(Run) | found
     if isinstance(found.get("measure"), dict):
         filled["measure"] = _defaults(Measure) | found["measure"]
-    if isinstance(found.get("start"), dict):
-        filled["start"] = _filled(found["start"])
+    for key in ("start", "norms"):
+        if isinstance(found.get(key), dict):
+            filled[key] = _filled(found[key])
     return filled
 
 
@@ -151,6 +163,8 @@ class Plan:
     def configuration(self, setting: str, method: str, coefficient: float | str | None = BEST) -> Configuration:
         """A method in a setting as tables show it: at its symbolic learning rate and, by default, best coefficient."""
         spec = self.params.methods[method]
+        if spec.small_batch:
+            return self.configuration(self.params.settings[setting].small_batch, ETA_STAR)
         return Configuration(setting, method, spec.learning_rate, coefficient if spec.regularised else None)
 
     def shown(self, output: str) -> list[Configuration]:
@@ -160,12 +174,11 @@ class Plan:
         """
         spec = self._output(output)
         shown = []
-        for setting in spec.settings:
-            for method in spec.methods:
-                if spec.sweep == "learning_rates" or (spec.sweep and self.params.methods[method].regularised):
-                    shown += self.selection(setting, method).candidates
-                if spec.sweep != "learning_rates":
-                    shown.append(self.configuration(setting, method))
+        for setting, method in spec.cells:
+            if spec.sweep == "learning_rates" or (spec.sweep and self.params.methods[method].regularised):
+                shown += self.selection(setting, method).candidates
+            if spec.sweep != "learning_rates":
+                shown.append(self.configuration(setting, method))
         return shown
 
     def seeds(self, configuration: Configuration) -> tuple[int, ...]:
@@ -183,7 +196,8 @@ class Plan:
         """The names of the files in each of a configuration's run folders."""
         steps = (STEPS_FILE,) if self.params.settings[configuration.setting].measure.fisher_steps else ()
         weights = (WEIGHTS_FILE,) if configuration.setting in self._started_from else ()
-        return (*RUN_FILES, *steps, *weights)
+        norms = (NORMS_FILE,) if configuration in self._recorded else ()
+        return (*RUN_FILES, *steps, *weights, *norms)
 
     @cached_property
     def _started_from(self) -> set[str]:
@@ -200,6 +214,26 @@ class Plan:
         start = self.start(configuration)
         return None if start is None else self.run_folder(start, 0) / WEIGHTS_FILE
 
+    def norms(self, configuration: Configuration) -> Configuration | None:
+        """The configuration whose mini-batch gradient norms, of seed 0, a configuration's steps take, if they do."""
+        if self.params.methods[configuration.method].step_norm not in ("recorded", "constant"):
+            return None
+        return self.selection(self.params.settings[configuration.setting].small_batch, ETA_STAR).candidates[0]
+
+    def norms_path(self, configuration: Configuration) -> Path | None:
+        """Where those norms are."""
+        norms = self.norms(configuration)
+        return None if norms is None else self.run_folder(norms, 0) / NORMS_FILE
+
+    @cached_property
+    def _recorded(self) -> set[Configuration]:
+        """The configurations whose norms some other takes."""
+        return {norms for configuration in self.jobs if (norms := self.norms(configuration)) is not None}
+
+    def other_runs(self, configuration: Configuration) -> list[Configuration]:
+        """The configurations of which a job needs seed 0 before it begins."""
+        return [other for other in (self.start(configuration), self.norms(configuration)) if other is not None]
+
     @cached_property
     def jobs(self) -> dict[Configuration, int]:
         """Every configuration that has to be trained, with its number of seeds; one job each."""
@@ -207,8 +241,8 @@ class Plan:
 
         def need(configuration: Configuration, seeds: int) -> None:
             jobs[configuration] = max(jobs.get(configuration, 0), seeds)
-            if (start := self.start(configuration)) is not None:
-                need(start, 1)
+            for other in self.other_runs(configuration):
+                need(other, 1)
             for selection in self.needs(configuration):
                 for candidate in selection.candidates:
                     if candidate not in jobs:
@@ -293,8 +327,11 @@ class Plan:
             every=method.every if method.penalty else 1,
             **{key: getattr(method, key) for key in ("onset", "first_examples", "micro_batch", "derivative")},
             mixup=method.mixup,
+            sam=method.sam,
+            step_norm=method.step_norm,
             coefficient=coefficient,
             start=None if (start := self.start(configuration)) is None else self.run(start, 0),
+            norms=None if (norms := self.norms(configuration)) is None else self.run(norms, 0),
             seed=seed,
             code_version=self.params.code_version,
         )

@@ -11,7 +11,7 @@ import pytest
 
 from catfish import cli, config
 from catfish.analysis import claims
-from catfish.analysis.claims import curvature, learning_rate, noise, page, penalties
+from catfish.analysis.claims import curvature, learning_rate, micro_batches, noise, page, penalties
 from catfish.analysis.claims.evidence import Evidence
 from catfish.analysis.claims.verdicts import Verdict
 from catfish.config import Output
@@ -247,8 +247,62 @@ def explosion(project, effect):
     return learning_rate.large_rate_avoids_large_traces, made.plan
 
 
+def large_batches(project, settings, outputs):
+    """A project of settings with large batches, three seeds each."""
+    small = [f"{setting}_small" for setting in settings]
+    return project(outputs, **{name: {"seeds": 3} for name in (*settings, *small)})
+
+
+def recovered(methods):
+    """Small batches at 70 %, large ones at 60 %, and methods at, above or below 65 %."""
+    settings = ("mech_resnet18_c10", "mech_vgg11_c10")
+
+    def make(project, effect):
+        table = {"mech_table1": Output(settings, ("small_batch", "large_batch", *methods))}
+        made = large_batches(project, settings, table)
+        write(made, accuracies({"eta_star": 0.7, "large_batch": 0.6} | dict.fromkeys(methods, 0.65 + 0.03 * effect)))
+        return made.plan
+
+    return make
+
+
+def micro_batches_penalised(project, effect):
+    return micro_batches.gradient_penalties_recover, recovered(("gn", "ft"))(project, effect)
+
+
+def jacobians_penalised(project, effect):
+    methods = ("average_jacobian", "unit_jacobian")
+    return micro_batches.jacobian_penalties_do_not, recovered(methods)(project, -effect)
+
+
+def larger_micro_batches(project, effect):
+    settings, sizes = ("mech_resnet18_c100",), ("gn", "gn_half", "gn_tenth", "gn_fifth")  # in the order of their sizes
+    made = large_batches(project, settings, {
+        "mech_table1": Output(settings, ("small_batch", "large_batch")),
+        "mech_figure2": Output(settings, (*sizes, "ft_half")),
+    })  # fmt: skip
+    means = {method: 0.65 - effect * (0.01 + 0.02 * rank) for rank, method in enumerate(sizes)}
+    write(made, accuracies({"eta_star": 0.7, "large_batch": 0.6, "ft_half": 0.65 - 0.03 * effect} | means))
+    return micro_batches.large_micro_batches_do_not, made.plan
+
+
+def resembling_norms(project, effect):
+    settings, factors = ("mech_resnet18_c10",), {"large_batch": 0.01, "gn": 1.1, "ft": 3.0}
+    made = large_batches(project, settings, {"mech_figure1": Output(settings, ("small_batch", *factors))})
+
+    def columns(configuration, seed):
+        factor = factors.get(configuration.method, 1.0)
+        accuracy = flat(0.6 - 0.02 * effect * abs(math.log10(factor)) + 0.001 * JITTER[seed])
+        norms = [1.0, *(factor * value for value in (2.0, 5.0, 3.0))]
+        return {"test_accuracy": accuracy, "validation_accuracy": accuracy, "gradient_norm": norms}
+
+    write(made, columns)
+    return micro_batches.similar_norms_recover, made.plan
+
+
 SCENES = (small_rate, early_trace, best_penalty, largest_trace, late_penalty, memorisation, label_noise, continuations,
-          traces, approximations, explosion)  # fmt: skip
+          traces, approximations, explosion, micro_batches_penalised, jacobians_penalised, larger_micro_batches,
+          resembling_norms)  # fmt: skip
 
 
 @pytest.mark.parametrize("effect", VERDICTS, ids=[verdict.name for verdict in VERDICTS.values()])
@@ -267,7 +321,7 @@ def test_a_claim_is_judged_by_what_the_runs_show(project, scene, effect):
 
 
 def test_every_claim_has_a_scene():
-    assert len(SCENES) == len(claims.CLAIMS) == 11
+    assert len(SCENES) == len(claims.CLAIMS)
 
 
 def parts(judged):
@@ -371,11 +425,23 @@ def test_too_few_epochs_for_a_correlation(project):
     assert part.verdict == Verdict.INCONCLUSIVE and part.reason == "all runs: 2 of 2 runs without 6 epochs with both"
 
 
+def test_without_a_gap_nothing_can_be_recovered(project):
+    """Large batches are as good as small ones: neither penalty says anything."""
+    made = large_batches(project, ("mech_resnet18_c10",), {
+        "mech_table1": Output(("mech_resnet18_c10",), ("small_batch", "large_batch", "gn", "average_jacobian"))
+    })  # fmt: skip
+    write(made, accuracies({"eta_star": 0.6, "large_batch": 0.7, "gn": 0.8, "average_jacobian": 0.5}))
+    for claim in (micro_batches.gradient_penalties_recover, micro_batches.jacobian_penalties_do_not):
+        (part,) = parts(claim(Evidence(made.plan)))
+        assert part.verdict == Verdict.INCONCLUSIVE
+        assert part.reason == "small batches are not better than large ones here"
+
+
 @pytest.fixture
 def tables(project):
     """Tables 1 to 4 with all settings and methods of the params file, one seed."""
-    params = config.load(PARAMS, "demo")
-    names = ("table1", "table2", "table3", "table4")
+    params = config.load(PARAMS, "paper")
+    names = ("table1", "table2", "table3", "table4", "mech_table1")
     made = project({name: params.outputs[name] for name in names}, **{name: {"seeds": 1} for name in params.settings})
     write(made, lambda c, seed: accuracies(dict.fromkeys(params.methods, 0.5))(c, seed) | {"fisher_trace": flat(1.0)})
     return made
@@ -384,7 +450,7 @@ def tables(project):
 def test_the_papers_own_numbers_reproduce_its_claims(tables):
     """Each statement's region holds the paper's number in most settings, which is what the thresholds stand on."""
     judged = claims.collect(tables.plan)
-    numbers = {1: [5], 3: [5, 5, 5, 5, 5], 4: [4, 4, 4, 4], 7: [4, 4]}
+    numbers = {1: [5], 3: [5, 5, 5, 5, 5], 4: [4, 4, 4, 4], 7: [4, 4], "M1": [3, 3], "M2": [3, 2]}
     for claim in judged:
         within = [[s.region.low < part.paper < s.region.high for part in s.parts if not math.isnan(part.paper)]
                   for s in claim.statements]  # fmt: skip
@@ -400,7 +466,8 @@ def test_without_outputs_nothing_was_run(project):
     paths = claims.render(made.plan)
     assert [path.as_posix() for path in paths] == [f"figures/demo/claims.{end}" for end in ("csv", "md", "tex", "html")]
     rows = pd.read_csv(paths[0])
-    assert rows["claim"].drop_duplicates().tolist() == list(range(1, 12)) and set(rows["verdict"]) == {"not run"}
+    numbers = [*range(1, 12), "M1", "M2", "M3", "M4"]
+    assert rows["claim"].drop_duplicates().tolist() == list(map(str, numbers)) and set(rows["verdict"]) == {"not run"}
 
 
 @pytest.fixture
@@ -409,7 +476,7 @@ def rendered(project):
     params = config.load(PARAMS, "demo")
     made = project({name: Output(("vgg11_c100",), params.outputs["table1"].methods) for name in ("table1", "table4")},
                    vgg11_c100={"seeds": 3})  # fmt: skip
-    means = {"eta_star": 0.6, "baseline": 0.5, "gp_x": 0.5, "gp": 0.5, "fp": 0.55, "gp_r": 0.55}
+    means = {"eta_star": 0.6, "baseline": 0.5, "gp_x": 0.5, "gp": 0.5, "fp": 0.55, "gp_r": 0.55, "sam": 0.5}
 
     def columns(configuration, seed):
         largest = (80.0 if configuration.method == "baseline" else 20) * 1.1 ** JITTER[seed]
@@ -436,11 +503,12 @@ def test_the_csv_holds_every_part(rendered):
 
 def test_the_page_has_a_summary_and_every_claim(rendered):
     page = rendered[0][".md"]
-    summary = [line for line in page.splitlines() if re.match(r"\| \d+ ", line)]
-    assert len(summary) == 11 and [re.match(r"\| (\d+)", line)[1] for line in summary] == [str(n) for n in range(1, 12)]
+    summary = [line for line in page.splitlines() if re.match(r"\| M?\d+ ", line)]
+    numbers = [str(claim.number) for claim in claims.collect(rendered[1])]
+    assert [re.match(r"\| (\w+)", line)[1] for line in summary] == numbers and len(numbers) == len(claims.CLAIMS)
     assert "**contradicted**" in summary[2] and "3 reproduced, 1 contradicted, 1 not run" in summary[2]
     assert "**reproduced**" in summary[3] and "4 reproduced" in summary[3] and "not run" in summary[6]
-    assert len(re.findall(r"^## \d+\. ", page, re.MULTILINE)) == 11
+    assert len(re.findall(r"^## M?\d+\. ", page, re.MULTILINE)) == len(numbers)
     assert r"*FP beats η\**: contradicted" in page  # the star is no mark-up
     assert re.search(r"\| VGG11/C100 \(digits\) +\| −5 \[−\d\.\d+, −\d\.\d+\] +\| 6 +\| 4\.01 +\| contradicted", page)
 
@@ -451,7 +519,7 @@ def test_the_latex_table_is_plain_tex(rendered):
     assert table.startswith("\\begin{table*}") and table.rstrip().endswith("\\end{table*}")
     assert all(rule in table for rule in ("\\toprule", "\\midrule", "\\bottomrule", "\\label{tab:claims}"))
     assert not re.search(r"(?<!\\)[%#&_](?!\{)", table.replace(" & ", "").replace("GP$_r$", "").replace("GP$_x$", ""))
-    assert len(re.findall(r"\\\\$", table, re.MULTILINE)) == 12  # a head and eleven claims
+    assert len(re.findall(r"\\\\$", table, re.MULTILINE)) == 1 + len(claims.CLAIMS)  # a head and the claims
 
 
 def test_other_names_are_refused(project):

@@ -18,7 +18,7 @@ shell.prefix(f"export PYTHONPATH='{SOURCE}'${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
 from catfish import campaign
 from catfish.config import load
 from catfish.errors import UserError
-from catfish.plan import Plan, canonical
+from catfish.plan import Plan, canonical, is_figure
 
 try:
     plan = Plan(load("params.yaml", config.get("scale")))
@@ -51,7 +51,7 @@ def output_files(name):
     """A table's or figure's files, or the claims'; the first one is shown in the report."""
     endings = (
         ("png", "pdf", "csv")
-        if name.startswith("figure")
+        if is_figure(name)
         else ("html", "csv", "md", "tex")
     )
     return [f"{plan.figures}/{name}.{ending}" for ending in endings]
@@ -77,7 +77,8 @@ def chosen_settings(text):
         )
     for name in sorted(chosen):
         setting = plan.params.settings[name]
-        if needed := {setting.tuned_on, setting.starts_from} - chosen - {None}:
+        others = {setting.tuned_on, setting.starts_from, setting.small_batch}
+        if needed := others - chosen - {None}:
             raise WorkflowError(
                 f"only: {name} needs runs of {', '.join(sorted(needed))}; name it too"
             )
@@ -89,8 +90,9 @@ ONLY = chosen_settings(config.get("only", ""))
 
 def title(name):
     """`Figure  2: ...`: the report sorts as text and a browser shows two spaces as one, so Figure 10 comes after it."""
-    kind, number = re.fullmatch(r"([a-z]+)(\d*).*", name).groups()
-    return f"{kind.capitalize()} {number:>2}: {TITLES.get(name, name)}"
+    group, kind, number = re.fullmatch(r"(?:([a-z]+)_)?([a-z]+)(\d*).*", name).groups()
+    subject = f"{TITLES.get(group, group)}, " if group else ""
+    return f"{subject}{kind.capitalize()} {number:>2}: {TITLES.get(name, name)}"
 
 
 def reported(path, name, category, title):
@@ -123,7 +125,7 @@ def training_inputs(wildcards):
         plan.manifest_path(split.dataset),
         plan.split_path(split),
         *[plan.selection_path(selection) for selection in plan.needs(configuration)],
-        *([plan.start_path(configuration)] if plan.start(configuration) else []),
+        *filter(None, [plan.start_path(configuration), plan.norms_path(configuration)]),
     ]
 
 

@@ -17,7 +17,7 @@ for output in plan.params.outputs:
             reported(
                 shown,
                 output,
-                "2 Figures" if output.startswith("figure") else "3 Tables",
+                "2 Figures" if is_figure(output) else "3 Tables",
                 title(output),
             ),
             others,
@@ -57,7 +57,7 @@ rule metrics:
         [
             path
             for output in plan.params.outputs
-            if output.startswith("table")
+            if not is_figure(output)
             for path in plan.inputs(output)
         ],
         code=ANALYSIS,

@@ -1,5 +1,7 @@
 """How methods, settings and numbers are written in tables and figures."""
 
+import re
+
 from catfish.analysis import published
 from catfish.config import Params
 from catfish.plan import Plan, Selection
@@ -15,6 +17,20 @@ _METHODS = {
     "fp_eta_star": ("FP at η*", r"FP at $\eta^*$"),
     "gp_r": ("GP_r", "GP$_r$"),
     "mixup": ("Mixup", "Mixup"),
+    "sam": ("SAM (ours)", "SAM (ours)"),  # not in the paper
+    "small_batch": ("SB SGD", "SB SGD"),
+    "large_batch": ("LB SGD", "LB SGD"),
+    "gn": ("LB + GN", "LB + GN"),
+    "ft": ("LB + FT", "LB + FT"),
+    "average_jacobian": ("LB + AJ", "LB + AJ"),
+    "unit_jacobian": ("LB + UJ", "LB + UJ"),
+    "gn_tenth": ("LB + GN, micro-batch 1/10", "LB + GN, micro-batch 1/10"),
+    "gn_fifth": ("LB + GN, micro-batch 1/5", "LB + GN, micro-batch 1/5"),
+    "gn_half": ("LB + GN, micro-batch 1/2", "LB + GN, micro-batch 1/2"),
+    "ft_half": ("LB + FT, micro-batch 1/2", "LB + FT, micro-batch 1/2"),
+    "graft_iterative": ("Iterative grafting", "Iterative grafting"),
+    "graft_external": ("External grafting", "External grafting"),
+    "normalised_gd": ("Normalised GD", "Normalised GD"),
 }
 _MODELS = {"simplecnn": "SimpleCNN", "vgg11": "VGG11", "densenet40_12": "DenseNet", "wresnet44_3": "WResNet",
            "wresnet44_3_skipinit": "WResNet"}  # fmt: skip
@@ -30,6 +46,12 @@ def method(name: str) -> str:
 
 def method_tex(name: str) -> str:
     return _METHODS.get(name, (name, name.replace("_", r"\_")))[1]
+
+
+def output(name: str) -> str:
+    """An output as in `Table 1`, and `Micro-batch Table 1` for those of the follow-up paper."""
+    kind, number = re.fullmatch(r"(?:mech_)?([a-z]+)(\d*)", name).groups()
+    return f"{'Micro-batch ' * name.startswith('mech_')}{kind.capitalize()} {number}"
 
 
 def setting(params: Params, name: str) -> str:

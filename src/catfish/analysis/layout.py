@@ -23,7 +23,7 @@ def markdown(params: Params, name: str, frame: pd.DataFrame) -> str:
     cells.columns = ["", *map(labels.method, params.outputs[name].methods)]
     grid = cells.to_markdown(index=False, disable_numparse=True, colalign=["left"] + ["right"] * (cells.shape[1] - 1))
     notes = "\n".join(f"- {note}" for note in _notes(params, name, frame))
-    return f"# {_number(name)}: {TABLES[name].title}\n\n{_heading(params, name)}\n\n{grid}\n\n{notes}\n"
+    return f"# {labels.output(name)}: {TABLES[name].title}\n\n{_heading(params, name)}\n\n{grid}\n\n{notes}\n"
 
 
 def latex(params: Params, name: str, frame: pd.DataFrame) -> str:
@@ -33,7 +33,7 @@ def latex(params: Params, name: str, frame: pd.DataFrame) -> str:
     table = cells.to_latex(
         index=False,
         column_format="l" + "r" * (cells.shape[1] - 1),
-        caption=_tex(f"{TABLES[name].title}, {_number(name)} of the paper. {_heading(params, name)}"),
+        caption=_tex(f"{TABLES[name].title}, {labels.output(name)} of {_origin(name)}. {_heading(params, name)}"),
         label=f"tab:{name}",
     )
     notes = " ".join(_tex(note) for note in _notes(params, name, frame))
@@ -62,9 +62,8 @@ def _tex(text: str) -> str:
     return re.sub(r"(?<!\^)\*(.+?)(?<!\^)\*", r"\\emph{\1}", text)
 
 
-def _number(name: str) -> str:
-    """`table1` as `Table 1`."""
-    return name.replace("table", "Table ")
+def _origin(name: str) -> str:
+    return "the follow-up paper's experiments" if name.startswith("mech_") else "the paper"
 
 
 def _heading(params: Params, name: str) -> str:
@@ -84,12 +83,14 @@ def _heading(params: Params, name: str) -> str:
 
 def _layout(params: Params, name: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Text cells: per setting its name, then ours, the paper's and the difference of every quantity."""
-    rows = []
+    rows, methods = [], list(params.outputs[name].methods)
     for setting in params.outputs[name].settings:
         part = frame[frame["setting"] == setting]
-        rows.append([f"*{labels.setting(params, setting)}*"] + [""] * part["method"].nunique())
+        rows.append([f"*{labels.setting(params, setting)}*"] + [""] * len(methods))
         for quantity in TABLES[name].quantities:
-            block = part[part["quantity"] == quantity.name]
+            if not quantity.shown(setting):
+                continue
+            block = part[part["quantity"] == quantity.name].set_index("method").reindex(methods)
             rows += [[head, *cells] for head, cells in _block(quantity, block, params, setting).items()]
     return pd.DataFrame(rows)
 
@@ -108,10 +109,12 @@ def _block(quantity: Quantity, part: pd.DataFrame, params: Params, setting: str)
 
 
 def _ours(row) -> str:
-    """`mean ± std (n)` of a row of the frame, or how its runs diverged."""
+    """`mean ± std (n)` of a row of the frame, or how its runs diverged; empty where the table does not show any."""
+    if math.isnan(row.n):
+        return ""
     if row.n == 0:
         return row.outcomes.partition(" (seed")[0]
-    cell = "–" if math.isnan(row.ours_mean) else Summary(row.ours_mean, row.ours_std, row.n).text(2)
+    cell = "–" if math.isnan(row.ours_mean) else Summary(row.ours_mean, row.ours_std, int(row.n)).text(2)
     return cell + ("†" if row.edge else "")
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from catfish.analysis.collect import load
 from catfish.analysis.statistics import max_fisher_trace, summarise, test_accuracy
-from catfish.plan import Configuration, Plan
+from catfish.plan import Configuration, Plan, is_figure
 
 _CURVES = ["validation_accuracy", "test_accuracy", "fisher_trace"]
 
@@ -42,7 +42,7 @@ def curves(plan: Plan) -> pd.DataFrame:
 
 
 def _in_tables(plan: Plan) -> list[Configuration]:
-    tables = [name for name, output in plan.params.outputs.items() if name.startswith("table") and not output.sweep]
+    tables = [name for name, output in plan.params.outputs.items() if not (is_figure(name) or output.sweep)]
     return list(dict.fromkeys(configuration for name in tables for configuration in plan.shown(name)))
 
 

@@ -1,4 +1,4 @@
-"""The paper's numbers: published.csv, one row per entry of Tables 1 to 6."""
+"""The published numbers: published.csv, one row per entry of Tables 1 to 6 and of the follow-up paper's results."""
 
 from functools import cache
 from importlib.resources import files

@@ -77,6 +77,26 @@ def reported_hessian_trace(run: LoadedRun, report: str) -> float:
     return float(measured.iloc[distance.argmin()])
 
 
+def gradient_norm_distance(run: LoadedRun, others: Sequence[LoadedRun]) -> float:
+    """How far a run's gradient norm is from that of other runs at the same step: |log10 of the ratio|.
+
+    Mean over the run's measurements after the initialisation; the others' norm is their geometric mean, and between two
+    measurements interpolated in its logarithm. NaN if there are no others, or nothing was measured.
+    """
+    steps, norms = (values[1:] for values in _log_gradient_norms(run))
+    if not others or not len(steps):
+        return math.nan
+    theirs = np.mean([np.interp(steps, *_log_gradient_norms(other)) for other in others], axis=0)
+    return float(np.abs(norms - theirs).mean())
+
+
+def _log_gradient_norms(run: LoadedRun) -> tuple[np.ndarray, np.ndarray]:
+    """The steps after which the gradient norm was measured, the initialisation first, and its logarithm."""
+    measured = run.history.dropna(subset="gradient_norm")
+    norms = measured["gradient_norm"].to_numpy().clip(min=np.finfo(float).tiny)
+    return measured["step"].to_numpy(dtype=float), np.log10(norms)
+
+
 def curvature_seconds(run: LoadedRun) -> float:
     """Seconds of the per-epoch measurements of Tr(F), Tr(F^B) and gradient norms: the median over the epochs."""
     return float(run.timing["curvature_seconds"].iloc[1:].median())

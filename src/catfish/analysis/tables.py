@@ -1,4 +1,4 @@
-"""Tables 1, 3, 4, 5 and 6: our numbers beside the paper's, as CSV, Markdown, LaTeX and a page."""
+"""The tables: our numbers beside the paper's, as CSV, Markdown, LaTeX and a page."""
 
 import math
 from pathlib import Path
@@ -45,19 +45,22 @@ def collect(plan: Plan, name: str) -> pd.DataFrame:
     """
     if plan.params.outputs[name].sweep:
         raise ConfigError(f"outputs.{name}.sweep: a table shows the best coefficient only; set it to false")
-    cases = {(c.configuration.setting, c.configuration.method): c for c in load(plan, plan.shown(name))}
     output = plan.params.outputs[name]
+    cases = dict(zip(output.cells, load(plan, plan.shown(name))))  # a method's runs may be another setting's
     paper = published.entries(name)
     return pd.DataFrame([
-        _row(plan, quantity, cases[setting, method], cases.get((setting, BASELINE)), paper)
+        _row(plan, quantity, (setting, method), cases, paper)
         for setting in output.settings
         for quantity in TABLES[name].quantities
         for method in output.methods
+        if (setting, method) in cases and quantity.shown(setting)
     ])  # fmt: skip
 
 
-def _row(plan: Plan, quantity: Quantity, case: Case, baseline: Case | None, paper: pd.DataFrame) -> dict:
-    setting, method = case.configuration.setting, case.configuration.method
+def _row(
+    plan: Plan, quantity: Quantity, cell: tuple[str, str], cases: dict[tuple[str, str], Case], paper: pd.DataFrame
+) -> dict:
+    (setting, method), case, baseline = cell, cases[cell], cases.get((cell[0], BASELINE))
     spec, paper_data = plan.params.settings[setting], published.dataset(setting)
     base = summarise([quantity.of_run(run, spec) for run in baseline.completed] if baseline else []).mean
     ours = summarise([quantity.ours(quantity.of_run(run, spec), base) for run in case.completed])

@@ -5,20 +5,18 @@ differentiated, and when it is recomputed and added does not.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 
 from catfish.convolution import TwiceDifferentiable
-from catfish.gradients import squared_norm, trainable
+from catfish.gradients import TINY, forward_aside, moved, squared_norm, trainable
 
 DERIVATIVES = ("double_backward", "finite_difference")
-TINY = 1e-12  # least norm that is divided by
 STEP = 3e-3  # of a finite difference, relative to the norm of what is moved
 
 
@@ -142,15 +140,10 @@ class Penalty(ABC):
         ys = [None] * (len(x) // size) if y is None else y.split(size)
         return (Part(*pair, None) for pair in zip(x.split(size), ys))
 
-    def _logits(self, x: Tensor) -> Tensor:
-        """The model's output on x (B, ...), (B, K); a batch norm's running statistics are not moved a second time."""
-        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
-        return functional_call(self.model, buffers, (x,)) if buffers else self.model(x)
-
     def _start(self, part: Part) -> tuple[Tensor, Tensor, Tensor]:
         """The input, the objective with its graph, and what was drawn for it."""
         x = part.x.detach().clone().requires_grad_() if self.of_input else part.x
-        logits = self._logits(x) if part.logits is None else part.logits
+        logits = forward_aside(self.model, x) if part.logits is None else part.logits
         drawn = self.draw(logits, part.y)
         return x, self.objective(logits, drawn), drawn
 
@@ -172,28 +165,13 @@ class Penalty(ABC):
         with torch.autocast(device, enabled=False):
             parameters = trainable(self.model)
             x, value, drawn = self._start(part)
-            moved = [x] if self.of_input else parameters
+            steered = [x] if self.of_input else parameters
             inputs = [x, *parameters] if self.of_input else parameters
             found = torch.autograd.grad(value, inputs, materialize_grads=True)
-            direction, here = found[: len(moved)], found[-len(parameters) :]
-            length, size = (squared_norm(tensors).detach().sqrt().clamp_min(TINY) for tensors in (direction, moved))
+            direction, here = found[: len(steered)], found[-len(parameters) :]
+            length, size = (squared_norm(tensors).detach().sqrt().clamp_min(TINY) for tensors in (direction, steered))
             step = STEP * size / length
-            with _moved(moved, direction, step):
-                shifted = self.objective(self._logits(x), drawn)
+            with moved(steered, direction, step):
+                shifted = self.objective(forward_aside(self.model, x), drawn)
                 there = torch.autograd.grad(shifted, parameters, materialize_grads=True)
         return [2 * self.coefficient / step * (b - a) for a, b in zip(here, there)]
-
-
-@contextmanager
-def _moved(tensors: list[Tensor], direction: Sequence[Tensor], step: Tensor) -> Iterator[None]:
-    """Each tensor moved by `step` along its direction; afterwards it is what it was, to the bit."""
-    kept = [tensor.detach().clone() for tensor in tensors]
-    with torch.no_grad():
-        for tensor, along in zip(tensors, direction):
-            tensor.add_(along * step)
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for tensor, before in zip(tensors, kept):
-                tensor.copy_(before)

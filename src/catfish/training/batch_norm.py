@@ -17,6 +17,8 @@ from catfish.training.seeds import generator
 def refreshed_statistics(run: Run, model: nn.Module, data: Data, epoch: int) -> Iterator[None]:
     """Statistics averaged over `run.batch_norm_batches` training batches; the running ones come back afterwards.
 
+    A batch is as large as what goes through the network at once in training.
+
     Batches are drawn and augmented as in training, from generators of their own, so the trajectory does not notice.
     Nothing happens to a network without batch norm, with 0 batches (it is measured with its running statistics), or
     at the end of an epoch at which nothing is measured.
@@ -52,5 +54,6 @@ def _forward(run: Run, model: nn.Module, data: Data, epoch: int) -> None:
     order = generator(device, run.seed, "batch norm order", epoch)
     augmentation = generator(device, run.seed, "batch norm augmentation", epoch)
     augment = AUGMENTATIONS[run.augment]
-    for index in epoch_order(len(data.train), run.batch_size, order)[: run.batch_norm_batches]:
+    size = run.forward_batch or run.batch_size
+    for index in epoch_order(len(data.train), size, order)[: run.batch_norm_batches]:
         model(data.pixels(augment(data.train.images[index], augmentation)))

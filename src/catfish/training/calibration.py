@@ -29,9 +29,9 @@ SMALL = 1e-6  # learning rate and coefficient: the network stays as it is
 NAME = "calibration.json"  # below results/<scale>
 
 OF_SETTING = ("model", "width", "depth", "dataset", "inputs", "augment", "batch_size", "precision",
-              "batch_norm_batches")  # fmt: skip
+              "forward_batch", "batch_norm_batches")  # fmt: skip
 OF_MEASURE = ("fisher_examples", "hessian_probes", "hessian_examples")
-OF_PENALTY = ("penalty", "first_examples", "micro_batch", "derivative")
+OF_METHOD = ("penalty", "first_examples", "micro_batch", "derivative", "sam")
 
 
 def work(setting: Setting, method: Method | None = None) -> str:
@@ -39,8 +39,8 @@ def work(setting: Setting, method: Method | None = None) -> str:
     kind = {name: getattr(setting, name) for name in OF_SETTING}
     kind |= {name: getattr(setting.measure, name) for name in OF_MEASURE}
     kind |= {"noisy": setting.label_noise > 0, "steps": setting.measure.fisher_steps > 0}
-    if method is not None and method.penalty:
-        kind |= {name: getattr(method, name) for name in OF_PENALTY}
+    if method is not None and (method.penalty or method.sam or method.micro_batch):
+        kind |= {name: getattr(method, name) for name in OF_METHOD}
     return canonical(kind)
 
 
@@ -68,7 +68,13 @@ def calibrate(plan: Plan, device: torch.device, say: Callable[[str], None] = pri
                 seconds[kind] = _timings(plan, configuration, method, device)
             write_json(plan.results / NAME, found | {"seconds": seconds})
             text = ", ".join(f"{part} {value:.3g} s" for part, value in seconds[kind].items())
-            say(f"{configuration.setting}, {method.penalty if method else 'no'} penalty: {text}")
+            say(f"{configuration.setting}, {_named(method)}: {text}")
+
+
+def _named(method: Method | None) -> str:
+    if method is None or not (method.sam or method.step_norm):
+        return f"{method.penalty if method else 'no'} penalty"
+    return "SAM" if method.sam else "grafting"
 
 
 def _timings(plan: Plan, configuration: Configuration, method: Method | None, device: torch.device) -> dict[str, float]:
@@ -76,7 +82,8 @@ def _timings(plan: Plan, configuration: Configuration, method: Method | None, de
     run = plan.run(Configuration(configuration.setting, ETA_STAR, SMALL, None), 0)
     run = replace(run, epochs=10**6, milestones=(), start=None)
     if method is not None:
-        form = {name: getattr(method, name) for name in OF_PENALTY}
+        form = {name: getattr(method, name) for name in OF_METHOD}
+        form["step_norm"] = method.step_norm if method.step_norm == "micro_batch" else None  # others cost nothing
         run = replace(run, **form, coefficient=SMALL, every=1, onset=0)
     data = _random_data(run, plan.params.settings[configuration.setting], device)
     state = initial_state(run, data.classes, device)

@@ -103,8 +103,8 @@ def run_seconds(plan: Plan, configuration: Configuration, timings: dict[str, dic
     parts, size = timings[work(setting)], SIZES[setting.dataset]
     steps = training_images(setting, size) // setting.batch_size
     recomputing = timings[work(setting, method)]["step"] - parts["step"]
-    penalised = max(0, setting.epochs - method.onset) if method.penalty else 0
-    seconds = steps * (setting.epochs * parts["step"] + penalised * recomputing / method.every)
+    every = method.every if method.penalty else 1
+    seconds = steps * (setting.epochs * parts["step"] + max(0, setting.epochs - method.onset) * recomputing / every)
     seconds += min(measure.fisher_steps, steps * setting.epochs) * parts.get("trace", 0.0)
     seconds += _due(setting.epochs, measure.evaluate_every) * evaluated_images(setting, size) * parts["image"]
     seconds += _due(setting.epochs, measure.curvature_every) * parts["gradients"]
@@ -149,9 +149,8 @@ def waves(plan: Plan) -> list[int]:
 
 def needed(plan: Plan, configuration: Configuration) -> Iterable[Configuration]:
     """The configurations that have to be finished before this one can begin."""
-    start = plan.start(configuration)
     grids = [candidate for selection in plan.needs(configuration) for candidate in selection.candidates]
-    return grids if start is None else [*grids, start]
+    return [*grids, *plan.other_runs(configuration)]
 
 
 def _records(plan: Plan) -> dict[tuple[Configuration, int], dict]:

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from catfish import models
-from catfish.config import Setting
+from catfish.config import Method, Setting
 from catfish.datasets.sizes import SIZES, Size
 from catfish.penalties import PENALTIES
 from catfish.plan import BEST, ETA_STAR, Configuration, Plan
@@ -159,7 +159,7 @@ def _runs(plan: Plan, name: str, size: Size, cost: Cost) -> str:
 def copied(plan: Plan, configuration: Configuration) -> int:
     """How many of a configuration's seeds, from 0, are the best runs of a grid, and therefore not trained again."""
     setting, method = plan.params.settings[configuration.setting], plan.params.methods[configuration.method]
-    best_rate = configuration.method == ETA_STAR == configuration.learning_rate and setting.tuned_on is None
+    best_rate = method == Method(ETA_STAR) and configuration.learning_rate == ETA_STAR and setting.tuned_on is None
     best_coefficient = configuration.coefficient == BEST and method.coefficient_of is None
     return min(setting.seeds, setting.tuning_seeds) if best_rate or best_coefficient else 0
 
@@ -169,6 +169,10 @@ def epoch_operations(plan: Plan, name: str, method: str, size: Size, cost: Cost)
     setting, spec = plan.params.settings[name], plan.params.methods[method]
     images = training_images(setting, size)
     step = cost.step
+    if spec.sam:
+        step *= 2
+    if spec.step_norm and spec.micro_batch:
+        step += cost.step * min(1, spec.micro_batch / setting.batch_size)
     if spec.penalty:
         examples = min(spec.first_examples or setting.batch_size, setting.batch_size) / setting.batch_size
         epochs = max(0, setting.epochs - spec.onset) / setting.epochs

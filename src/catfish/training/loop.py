@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -12,9 +12,10 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from catfish.convolution import TwiceDifferentiable
-from catfish.plan import STEPS_FILE, WEIGHTS_FILE, Run
+from catfish.perturbation import perturbed
+from catfish.plan import NORMS_FILE, STEPS_FILE, WEIGHTS_FILE, Run
 from catfish.records import COLUMNS, STEP_COLUMNS, TIMING_COLUMNS, Table
-from catfish.training import checkpoint
+from catfish.training import checkpoint, grafting
 from catfish.training.batch_norm import refreshed_statistics
 from catfish.training.batches import AUGMENTATIONS, Data, epoch_order
 from catfish.training.checkpoint import Keeper
@@ -34,20 +35,27 @@ def train_run(
     folder: Path,
     keeper: Keeper,
     start: Path | None = None,
-    keeps_weights: bool = False,
+    norms: Path | None = None,
+    kept: Collection[str] = (),
     say: Callable[[str], None] = print,
 ) -> tuple[dict, float]:
     """Train one run and write its tables into `folder`; the outcome and the seconds it took.
 
     The outcome is {"status": "completed"} or {"status": "diverged", "step": n}, n the first step (from 1) whose loss
     was not finite. Goes on from the keeper's checkpoint if there is one, with the same numbers (CPU) as if it had never
-    been interrupted. `start` is a file of weights to begin with, in place of a fresh initialisation; with
-    `keeps_weights`, the final ones are written for others. `say` receives one line an epoch.
+    been interrupted. `start` is a file of weights to begin with, in place of a fresh initialisation; `norms` one of the
+    gradient norms that the steps take. WEIGHTS_FILE and NORMS_FILE are written for others if they are among `kept`.
+    `say` receives one line an epoch.
     Raises Interrupted, with everything saved, when the process is asked to end.
     """
     if len(data.train) < run.batch_size:
         raise ValueError(f"batch_size: {run.batch_size} is more than the {len(data.train)} training examples")
-    state = initial_state(run, data.classes, data.train.labels.device)
+    device, steps = data.train.labels.device, run.epochs * (len(data.train) // run.batch_size)
+    state = initial_state(run, data.classes, device)
+    if NORMS_FILE in kept:
+        state.norms = torch.full((steps,), math.nan, device=device)
+    if norms is not None:
+        state.taken_norms = grafting.read_norms(norms, steps, run.step_norm == "constant", device)
     if keeper.resume(state):
         say(f"goes on after step {state.step}, in epoch {state.epoch} of {run.epochs}")
     elif start is not None:
@@ -69,8 +77,10 @@ def train_run(
         known = {"minibatch_loss": losses.mean().item(), "learning_rate": learning_rate(run, state.epoch)}
         _finish_epoch(run, state, data, tables, known, state.elapsed, say)
         state.elapsed = 0.0
-    if keeps_weights:
+    if WEIGHTS_FILE in kept:
         checkpoint.write(folder / WEIGHTS_FILE, state.model.state_dict())
+    if NORMS_FILE in kept:
+        checkpoint.write(folder / NORMS_FILE, {"norms": state.norms})
     return outcome, state.seconds
 
 
@@ -120,23 +130,56 @@ def train_epoch(run: Run, state: State, data: Data, after_step: Callable[[], Non
 
 def _step(run: Run, state: State, data: Data, images: Tensor, y: Tensor) -> Tensor:
     x = data.pixels(AUGMENTATIONS[run.augment](images, state.generators["augmentation"]))
-    penalty = state.penalty if state.epoch > run.onset else None
-    shares = penalty is not None and penalty.shares
     measures = state.step < run.measure.fisher_steps
     if measures:
         trace = step_fisher_trace(run, state.model, data, state.step)
     state.optimizer.zero_grad()
     with torch.autocast(x.device.type, torch.bfloat16, enabled=run.precision == "bf16"):
-        with TwiceDifferentiable() if shares else nullcontext():
-            logits, loss = _forward(run, state, x, y)
-        loss.backward(retain_graph=shares)
-        if penalty is not None:
-            penalty.add_gradient(x, y, logits if shares else None)
+        logits, loss = _gradient(run, state, x, y)
     state.optimizer.step()
     if measures:
         accuracy = (logits.argmax(1) == y).float().mean().item()
         state.measured.append({"step": state.step + 1, "fisher_trace": trace, "minibatch_accuracy": accuracy})
-    return loss.detach()
+    return loss
+
+
+def _gradient(run: Run, state: State, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Leave what the step goes along in the parameters' `.grad`; the logits of the batch, and its loss."""
+    logits, loss = _loss_gradient(run, state, x, y)
+    if state.norms is not None:
+        state.norms[state.step] = grafting.gradient_norm(state.model)
+    penalty = state.penalty if state.epoch > run.onset else None
+    if penalty is not None:
+        penalty.add_gradient(x, y, logits if penalty.shares and run.forward_batch is None else None)
+    if run.sam:
+        with perturbed(state.model, run.coefficient):
+            _loss_gradient(run, state, x, y)
+    if run.step_norm is not None:
+        grafting.take_norm(state.model, _taken_norm(run, state, x, y))
+    return logits, loss.detach()
+
+
+def _loss_gradient(run: Run, state: State, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Add the gradient of the loss to the parameters' `.grad`; the logits of the batch, and its loss."""
+    whole = run.forward_batch is None
+    shares = whole and state.penalty is not None and state.epoch > run.onset and state.penalty.shares
+    size, found = run.forward_batch or len(x), []
+    for x_part, y_part in zip(x.split(size), y.split(size)):
+        with TwiceDifferentiable() if shares else nullcontext():
+            logits, loss = _forward(run, state, x_part, y_part)
+            loss = loss * (size / len(x))
+        loss.backward(retain_graph=shares)
+        found.append((logits, loss) if whole else (logits.detach(), loss.detach()))
+    if len(found) == 1:
+        return found[0]
+    return torch.cat([logits for logits, _ in found]), torch.stack([loss for _, loss in found]).sum()
+
+
+def _taken_norm(run: Run, state: State, x: Tensor, y: Tensor) -> Tensor:
+    """The norm that a grafted step's gradient gets."""
+    if run.step_norm == "micro_batch":
+        return grafting.small_batch_norm(state.model, x[: run.micro_batch], y[: run.micro_batch])
+    return state.taken_norms[state.step]
 
 
 def _forward(run: Run, state: State, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

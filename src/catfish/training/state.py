@@ -30,6 +30,8 @@ class State:
     order: Tensor | None = None  # (steps, batch_size), the batches of the epoch under way
     losses: list[Tensor] = field(default_factory=list)  # of that epoch's steps so far
     measured: list[dict] = field(default_factory=list)  # its rows of steps.csv so far
+    norms: Tensor | None = None  # (steps of the run,) of the gradients so far, NaN: to come; where they are recorded
+    taken_norms: Tensor | None = None  # (steps of the run,) that the steps take; as their file has them, so not saved
     parts: dict = field(init=False)
 
     def __post_init__(self):
@@ -45,6 +47,7 @@ class State:
             "order": self.order,
             "losses": torch.stack(self.losses) if self.losses else None,
             "measured": self.measured,
+            "norms": self.norms,
         }
 
     def load_state_dict(self, state: dict) -> None:
@@ -54,7 +57,7 @@ class State:
             source.set_state(state["generators"][name].cpu())
         for name in _NUMBERS:
             setattr(self, name, state[name])
-        self.order, self.measured = state["order"], state["measured"]
+        self.order, self.measured, self.norms = state["order"], state["measured"], state["norms"]
         self.losses = [] if state["losses"] is None else list(state["losses"])
 
 

@@ -11,7 +11,7 @@ from catfish import __version__
 from catfish.checkout import commit
 from catfish.errors import Interrupted, RecordError
 from catfish.files import copy
-from catfish.plan import CHECKPOINTS, WEIGHTS_FILE, Configuration, Plan, Run
+from catfish.plan import CHECKPOINTS, Configuration, Plan, Run
 from catfish.records import altered, data_checksum, finished, read_json, read_selection, write_record
 from catfish.training import lock
 
@@ -114,7 +114,8 @@ def _train(
         missing[0][1].inputs,
         target,
     )
-    names, start = plan.run_files(configuration), _start(plan, configuration)
+    names = plan.run_files(configuration)
+    start, norms = _unharmed(plan.start_path(configuration)), _unharmed(plan.norms_path(configuration))
     interval = checkpoint.SECONDS if checkpoint_seconds is None else checkpoint_seconds
 
     with stopping.noticed() as asked:
@@ -127,7 +128,7 @@ def _train(
             with lock.held(folder) as sign, exhausted(folder, configuration.setting):
                 (folder / "run.json").unlink(missing_ok=True)
                 keeper = checkpoint.Keeper(folder, fingerprint, interval, asked, sign, _say)
-                outcome, seconds = train_run(run, data, folder, keeper, start, WEIGHTS_FILE in names, _say)
+                outcome, seconds = train_run(run, data, folder, keeper, start, norms, names, _say)
                 record = {"configuration": configuration.id, "seed": seed, "fingerprint": fingerprint}
                 record |= {"run": asdict(run), "outcome": outcome, "wall_seconds": round(seconds, 3)}
                 write_record(folder, record | provenance(target), names)
@@ -135,9 +136,8 @@ def _train(
             _say(f"{folder}: {outcome['status']}, {seconds:.1f} s")
 
 
-def _start(plan: Plan, configuration: Configuration) -> Path | None:
-    """The weights that a configuration starts from, checked against the record of the run that they come from."""
-    path = plan.start_path(configuration)
+def _unharmed(path: Path | None) -> Path | None:
+    """A file of another run that a configuration needs, checked against that run's record."""
     if path is not None and altered(path.parent, read_json(path.parent / "run.json"), [path.name]):
         raise RecordError(f"{path}: missing, or altered since its run ended; delete {path.parent} and train it again")
     return path

@@ -51,8 +51,11 @@ class Evidence:
         return sorted(found, key=lambda case: (case.learning_rate, case.coefficient or 0))
 
     def _shown(self, output: str, setting: str, method: str) -> list[Case]:
-        shown = self.plan.shown(output) if output in self.params.outputs else []
-        return [self.case(c) for c in shown if (c.setting, c.method) == (setting, method)]
+        if output not in self.params.outputs or (setting, method) not in self.params.outputs[output].cells:
+            return []
+        place = self.plan.configuration(setting, method)  # its runs may be another setting's
+        shown = self.plan.shown(output)
+        return [self.case(c) for c in shown if (c.setting, c.method) == (place.setting, place.method)]
 
     def sample(self, name: str, cases: Iterable[Case], *quantities: Quantity) -> Sample:
         """One number, or one row of numbers, for each run of the cases; of a diverged run none."""
@@ -78,11 +81,12 @@ def compare(
     region: Region,
     printed: Mapping[str, float] | None = None,
     doubt: Callable[[str], str] = lambda setting: "",
+    unmet: Callable[[str], str] = lambda setting: "",
 ) -> tuple[Part, ...]:
     """One part for each setting of the first group's output in which every group was run.
 
     groups: (output, method) pairs, whose chosen runs are the statistic's groups. printed: the paper's numbers by
-    method, where its tables do not hold them. doubt: see `judge`, for a setting.
+    method, where its tables do not hold them. doubt, unmet: see `judge`, for a setting.
     """
     parts = []
     for setting in evidence.settings(groups[0][0]):
@@ -93,7 +97,8 @@ def compare(
             numbers = [_printed(output, setting, method, printed) for output, method in groups]
             paper = statistic.value(*(np.array([number]) for number in numbers))
             label = labels.setting(evidence.params, setting)
-            parts.append(judge(label, statistic, samples, region, paper, evidence.note(setting), doubt(setting)))
+            texts = (evidence.note(setting), doubt(setting), unmet(setting))
+            parts.append(judge(label, statistic, samples, region, paper, *texts))
     return tuple(parts)
 
 

@@ -109,7 +109,7 @@ class Statement:
 class Claim:
     """One of the paper's claims in our words, and what the paper reports for it."""
 
-    number: int
+    number: int | str
     name: str
     text: str
     paper: str
@@ -131,10 +131,12 @@ def judge(
     paper: float = nan,
     note: str = "",
     doubt: str = "",
+    unmet: str = "",
 ) -> Part:
     """The verdict on one part; see the rules above. A value without an interval is given where one exists.
 
     doubt: why even an interval within the region does not reproduce the statement, if there is such a reason.
+    unmet: why no interval says anything about the statement, if there is such a reason.
     """
     n = sum(len(sample.values) for sample in samples)
     complaints = [text for sample in samples for text in sample.complaints(statistic.least)]
@@ -148,6 +150,8 @@ def judge(
     reason = ""
     if verdict == Verdict.REPRODUCED and doubt:
         verdict, reason = Verdict.INCONCLUSIVE, doubt
+    elif verdict != Verdict.INCONCLUSIVE and unmet:
+        verdict, reason = Verdict.INCONCLUSIVE, unmet
     elif isnan(estimate.low):
         reason = "the statistic does not exist for these values"
     elif verdict == Verdict.INCONCLUSIVE:

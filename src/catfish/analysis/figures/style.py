@@ -27,6 +27,12 @@ _COLOURS = {
     "gp_r": "#CC79A7",
     "gp_x": "#56B4E9",
     "mixup": "#000000",
+    "small_batch": "#D55E00",
+    "large_batch": "#0072B2",
+    "gn": "#E69F00",
+    "ft": "#009E73",
+    "average_jacobian": "#CC79A7",
+    "unit_jacobian": "#56B4E9",
 }
 _OTHER = "#777777"
 
