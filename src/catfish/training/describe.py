@@ -129,7 +129,7 @@ def _grids(plan: Plan, name: str) -> str:
     setting = plan.params.settings[name]
     rates = ", ".join(f"{value:g}" for value in setting.learning_rates)
     origin = f"that of {setting.tuned_on}" if setting.tuned_on else f"best of {rates}"
-    lines = [f"  eta*        {origin}; small: eta* / {setting.small_factor:g}"]
+    lines = [f"  eta*             {origin}; small: eta* / {setting.small_factor:g}"]
     for method in dict.fromkeys(c.method for c in plan.jobs if c.setting == name):
         grid = plan.params.grid(name, method)
         if grid:
