@@ -206,9 +206,9 @@ def test_a_setting_can_start_from_the_weights_of_another(paper):
 
 
 def test_a_step_can_take_the_gradient_norms_of_small_batches(paper):
-    outputs = {"mech_table2": (("mech_resnet18_c10",), ("small_batch", "graft_iterative", "graft_external"))}
+    outputs = {"mech_table4": (("mech_resnet18_c10",), ("small_batch", "graft_iterative", "graft_external"))}
     plan = with_outputs(paper, **outputs)
-    small, iterative, external = plan.shown("mech_table2")
+    small, iterative, external = plan.shown("mech_table4")
     recorded = plan.norms(external)
     assert small.id == "mech_resnet18_c10_small/eta_star/lr-eta_star"
     assert recorded.id == "mech_resnet18_c10_small/eta_star/lr-0.1"
@@ -225,8 +225,8 @@ def test_a_step_can_take_the_gradient_norms_of_small_batches(paper):
 
 
 def test_the_norms_are_recorded_though_no_output_shows_their_run(paper):
-    plan = with_outputs(paper, mech_table2=(("mech_resnet18_c10",), ("graft_external",)))
-    (shown,) = plan.shown("mech_table2")
+    plan = with_outputs(paper, mech_table4=(("mech_resnet18_c10",), ("graft_external",)))
+    (shown,) = plan.shown("mech_table4")
     assert plan.jobs[plan.norms(shown)] == 1
 
 
@@ -251,7 +251,7 @@ def test_an_output_can_show_a_method_in_some_settings_only(paper):
     assert plan.output_text("table1") != everywhere.output_text("table1")
 
 
-@pytest.mark.parametrize("name", ["figure1", "mech_figure2"])
+@pytest.mark.parametrize("name", ["figure1", "mech_figure7"])
 def test_names_of_figures(name):
     assert is_figure(name) and not is_figure(name.replace("figure", "table")) and not is_figure("claims")
 

@@ -25,7 +25,7 @@ NORMS_FILE = "norms.pt"  # of runs whose gradient norms others take
 
 
 def is_figure(output: str) -> bool:
-    """Whether an output is a figure; else it is a table. `figure` or `table` may have a prefix, as in `mech_table1`."""
+    """Whether an output is a figure; else it is a table. `figure` or `table` may have a prefix, as in `mech_table3`."""
     return re.match(r"(\w+_)?figure", output) is not None
 
 

@@ -258,7 +258,7 @@ def recovered(methods):
     settings = ("mech_resnet18_c10", "mech_vgg11_c10")
 
     def make(project, effect):
-        table = {"mech_table1": Output(settings, ("small_batch", "large_batch", *methods))}
+        table = {"mech_table3": Output(settings, ("small_batch", "large_batch", *methods))}
         made = large_batches(project, settings, table)
         write(made, accuracies({"eta_star": 0.7, "large_batch": 0.6} | dict.fromkeys(methods, 0.65 + 0.03 * effect)))
         return made.plan
@@ -278,8 +278,8 @@ def jacobians_penalised(project, effect):
 def larger_micro_batches(project, effect):
     settings, sizes = ("mech_resnet18_c100",), ("gn", "gn_half", "gn_tenth", "gn_fifth")  # in the order of their sizes
     made = large_batches(project, settings, {
-        "mech_table1": Output(settings, ("small_batch", "large_batch")),
-        "mech_figure2": Output(settings, (*sizes, "ft_half")),
+        "mech_table3": Output(settings, ("small_batch", "large_batch")),
+        "mech_figure7": Output(settings, (*sizes, "ft_half")),
     })  # fmt: skip
     means = {method: 0.65 - effect * (0.01 + 0.02 * rank) for rank, method in enumerate(sizes)}
     write(made, accuracies({"eta_star": 0.7, "large_batch": 0.6, "ft_half": 0.65 - 0.03 * effect} | means))
@@ -288,7 +288,7 @@ def larger_micro_batches(project, effect):
 
 def resembling_norms(project, effect):
     settings, factors = ("mech_resnet18_c10",), {"large_batch": 0.01, "gn": 1.1, "ft": 3.0}
-    made = large_batches(project, settings, {"mech_figure1": Output(settings, ("small_batch", *factors))})
+    made = large_batches(project, settings, {"mech_figure6": Output(settings, ("small_batch", *factors))})
 
     def columns(configuration, seed):
         factor = factors.get(configuration.method, 1.0)
@@ -428,7 +428,7 @@ def test_too_few_epochs_for_a_correlation(project):
 def test_without_a_gap_nothing_can_be_recovered(project):
     """Large batches are as good as small ones: neither penalty says anything."""
     made = large_batches(project, ("mech_resnet18_c10",), {
-        "mech_table1": Output(("mech_resnet18_c10",), ("small_batch", "large_batch", "gn", "average_jacobian"))
+        "mech_table3": Output(("mech_resnet18_c10",), ("small_batch", "large_batch", "gn", "average_jacobian"))
     })  # fmt: skip
     write(made, accuracies({"eta_star": 0.6, "large_batch": 0.7, "gn": 0.8, "average_jacobian": 0.5}))
     for claim in (micro_batches.gradient_penalties_recover, micro_batches.jacobian_penalties_do_not):
@@ -441,7 +441,7 @@ def test_without_a_gap_nothing_can_be_recovered(project):
 def tables(project):
     """Tables 1 to 4 with all settings and methods of the params file, one seed."""
     params = config.load(PARAMS, "paper")
-    names = ("table1", "table2", "table3", "table4", "mech_table1")
+    names = ("table1", "table2", "table3", "table4", "mech_table3")
     made = project({name: params.outputs[name] for name in names}, **{name: {"seeds": 1} for name in params.settings})
     write(made, lambda c, seed: accuracies(dict.fromkeys(params.methods, 0.5))(c, seed) | {"fisher_trace": flat(1.0)})
     return made
@@ -450,7 +450,7 @@ def tables(project):
 def test_the_papers_own_numbers_reproduce_its_claims(tables):
     """Each statement's region holds the paper's number in most settings, which is what the thresholds stand on."""
     judged = claims.collect(tables.plan)
-    numbers = {1: [5], 3: [5, 5, 5, 5, 5], 4: [4, 4, 4, 4], 7: [4, 4], "M1": [3, 3], "M2": [3, 2]}
+    numbers = {1: [5], 3: [5, 5, 5, 5, 5], 4: [4, 4, 4, 4], 7: [4, 4], "M4": [3, 3], "M5": [3, 2]}
     for claim in judged:
         within = [[s.region.low < part.paper < s.region.high for part in s.parts if not math.isnan(part.paper)]
                   for s in claim.statements]  # fmt: skip
@@ -466,7 +466,7 @@ def test_without_outputs_nothing_was_run(project):
     paths = claims.render(made.plan)
     assert [path.as_posix() for path in paths] == [f"figures/demo/claims.{end}" for end in ("csv", "md", "tex", "html")]
     rows = pd.read_csv(paths[0])
-    numbers = [*range(1, 12), "M1", "M2", "M3", "M4"]
+    numbers = [*range(1, 12), "M4", "M5", "M6", "M7"]
     assert rows["claim"].drop_duplicates().tolist() == list(map(str, numbers)) and set(rows["verdict"]) == {"not run"}
 
 

@@ -41,7 +41,7 @@ def made(project):
 
 
 def test_both_choices_of_the_checkpoint_stand_beside_the_published_number(made):
-    csv, md, tex, _ = tables.render(made("mech_table1", ("gn",)).plan, "mech_table1")
+    csv, md, tex, _ = tables.render(made("mech_table3", ("gn",)).plan, "mech_table3")
     frame = pd.read_csv(csv).set_index(["quantity", "method"])
     assert set(frame["setting"]) == {LARGE} and set(frame["label"]) == {"ResNet-18/C10"}
     for quantity, small in (("test_accuracy", 75.0), ("best_test_accuracy", 85.0)):
@@ -50,17 +50,17 @@ def test_both_choices_of_the_checkpoint_stand_beside_the_published_number(made):
         assert frame.loc[(quantity, "small_batch"), "published"] == 92.64
         assert frame.loc[(quantity, "gn"), "difference"] == pytest.approx(small - 91.75)
     text = " ".join(md.read_text().split())
-    assert text.startswith("# Micro-batch Table 1: ") and "| SB SGD | LB SGD | LB + GN |" in text
+    assert text.startswith("# Table M3: ") and "| SB SGD | LB SGD | LB + GN |" in text
     assert "test accuracy, epoch chosen on the test images, ours" in text
-    assert "Micro-batch Table 1 of the follow-up paper's experiments" in tex.read_text()
+    assert "Table M3 of the follow-up paper's experiments" in tex.read_text()
 
 
 def test_only_cifar_10_was_chosen_on_the_test_images(project):
     settings = ("mech_resnet18_c100",)
-    made = project({"mech_table1": Output(settings, ("large_batch",))}, mech_resnet18_c100={"seeds": 1})
+    made = project({"mech_table3": Output(settings, ("large_batch",))}, mech_resnet18_c100={"seeds": 1})
     run(made, settings[0], "large_batch", 0, 0.5)
     made.select(settings[0], "eta_star", 0.5)
-    csv, md, *_ = tables.render(made.plan, "mech_table1")
+    csv, md, *_ = tables.render(made.plan, "mech_table3")
     assert pd.read_csv(csv)["quantity"].tolist() == ["test_accuracy"]
     assert "chosen on the test images, ours" not in md.read_text()
 
@@ -85,8 +85,8 @@ def test_sam_stands_beside_the_papers_methods_in_some_rows(project):
 
 
 def test_the_distance_of_gradient_norms_is_that_of_their_logarithms(made):
-    plan = made("mech_figure1", ("gn",)).plan
-    (small, large, gn) = (case.completed for case in figures.micro_batch_norms.load(plan, plan.shown("mech_figure1")))
+    plan = made("mech_figure6", ("gn",)).plan
+    (small, large, gn) = (case.completed for case in figures.micro_batch_norms.load(plan, plan.shown("mech_figure6")))
     assert statistics.gradient_norm_distance(large[0], small) == pytest.approx(1.0)
     assert statistics.gradient_norm_distance(gn[0], small) == pytest.approx(0.5)
     assert statistics.gradient_norm_distance(small[1], small) == pytest.approx(0.0)
@@ -105,7 +105,7 @@ def draw(plan, name):
 
 
 def test_norms_and_recovery(made):
-    figure, data = draw(made("mech_figure1", ("gn",)).plan, "mech_figure1")
+    figure, data = draw(made("mech_figure6", ("gn",)).plan, "mech_figure6")
     points = data[data["panel"] == "similarity"].set_index(["method", "seed"])
     assert points["x"].to_dict() == pytest.approx({
         ("small_batch", 0): 0, ("small_batch", 1): 0, ("large_batch", 0): 1, ("large_batch", 1): 1,
@@ -122,17 +122,17 @@ def test_norms_and_recovery(made):
 
 
 def test_without_small_batches_nothing_is_compared(project):
-    made = project({"mech_figure1": Output((LARGE,), ("large_batch",))}, **SETTINGS)
+    made = project({"mech_figure6": Output((LARGE,), ("large_batch",))}, **SETTINGS)
     for seed in (0, 1):
         run(made, LARGE, "large_batch", seed, 0.6)
     made.select(LARGE, "eta_star", 0.1)
-    figure, data = draw(made.plan, "mech_figure1")
+    figure, data = draw(made.plan, "mech_figure6")
     assert [text.get_text() for text in figure.axes[2].texts] == ["nothing to compare"]
     assert data.loc[data["panel"] == "similarity", "x"].isna().all()
 
 
 def test_accuracy_by_the_size_of_the_micro_batches(made):
-    figure, data = draw(made("mech_figure2", ("gn", "gn_half")).plan, "mech_figure2")
+    figure, data = draw(made("mech_figure7", ("gn", "gn_half")).plan, "mech_figure7")
     rows = data.set_index("method")
     assert rows["micro_batch"].dropna().to_dict() == {"gn": 16, "gn_half": 32}
     assert rows.loc["small_batch", "y"] == pytest.approx(75.0) and rows.loc["large_batch", "y"] == pytest.approx(60.0)
@@ -145,13 +145,13 @@ def test_accuracy_by_the_size_of_the_micro_batches(made):
 
 
 def test_sizes_of_which_every_run_diverged(project):
-    made = project({"mech_figure2": Output((LARGE,), ("large_batch", "gn"))}, **SETTINGS)
+    made = project({"mech_figure7": Output((LARGE,), ("large_batch", "gn"))}, **SETTINGS)
     for seed in (0, 1):
         run(made, LARGE, "large_batch", seed, 0.6)
         run(made, LARGE, "gn", seed, 0.6, diverged=7)
     for quantity in ("eta_star", "gn"):
         made.select(LARGE, quantity, 0.1)
-    figure, data = draw(made.plan, "mech_figure2")
+    figure, data = draw(made.plan, "mech_figure7")
     row = data.set_index("method").loc["gn"]
     assert (row["n"], row["diverged"]) == (0, 2) and math.isnan(row["y"])
     assert "diverged" in [text.get_text() for text in figure.subfigs[0].legends[0].get_texts()]

@@ -102,6 +102,43 @@ def test_operations_of_a_run(plan, project, counted):
     assert estimate.operations(configuration(plan, "fp")) == pytest.approx(2 * (images * (3 + part) + evaluated))
 
 
+def test_sam_and_grafting_take_their_part(plan, project, counted):
+    """Two gradients a step; one more of 8 images in a batch of 32; norms of another run for nothing."""
+    methods = plan.params.methods
+    plan = Plan(replace(plan.params, methods=methods | {
+        "graft_iterative": replace(methods["graft_iterative"], micro_batch=8)
+    }))  # fmt: skip
+    plain, sam, iterative, external = (
+        configuration(plan, name, value=0.1) for name in ("baseline", "sam", "graft_iterative", "normalised_gd")
+    )
+    parts = timings(plan, method="sam")
+    assert run_seconds(plan, sam, parts) - run_seconds(plan, plain, parts) == 6 * (0.75 - 0.25)
+    parts |= timings(plan, method="graft_iterative")
+    assert run_seconds(plan, iterative, parts) - run_seconds(plan, plain, parts) == 6 * (0.75 - 0.25)
+    setting = plan.params.settings["simplecnn_c10"]
+    assert work(setting, plan.params.methods["normalised_gd"]) == work(setting)
+    estimate = Estimate(plan)
+    images = 2 * 96
+    assert estimate.operations(sam) - estimate.operations(plain) == images * 3
+    assert estimate.operations(iterative) - estimate.operations(plain) == images * 3 / 4
+    assert estimate.operations(external) == estimate.operations(plain)
+
+
+def test_a_calibration_takes_steps_with_sam_and_grafting(plan, project, monkeypatch):
+    monkeypatch.setattr(calibration, "SECONDS", 0.0)
+    methods = plan.params.methods
+    grafted = replace(methods["graft_iterative"], micro_batch=16)
+    table = replace(plan.params.outputs["table1"], methods=("baseline", "sam", "graft_iterative"))
+    params = replace(plan.params, outputs={"table1": table}, methods=methods | {"graft_iterative": grafted})
+    said = []
+    calibration.calibrate(Plan(params), torch.device("cpu"), said.append)
+    setting, found = params.settings["simplecnn_c10"], read_json(plan.results / calibration.NAME)["seconds"]
+    assert set(found) == {work(setting), work(setting, methods["sam"]), work(setting, grafted)}
+    assert [line.partition(": ")[0] for line in said] == [
+        "simplecnn_c10, no penalty", "simplecnn_c10, SAM", "simplecnn_c10, grafting",
+    ]  # fmt: skip
+
+
 def test_a_run_counts_once_and_copies_do_not(plan, project, counted):
     estimate = Estimate(plan)
     total = sum((estimate.price(job, seeds) for job, seeds in plan.jobs.items()), Price())

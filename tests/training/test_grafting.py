@@ -92,6 +92,23 @@ def steps_of(make_run, make_data):
     return steps
 
 
+def test_a_step_of_sam_goes_along_the_gradient_at_the_worst_weights_nearby(steps_of, make_run, make_data):
+    found, _ = steps_of(sam=True, coefficient=0.2)
+    run, data = make_run(epochs=1), make_data()
+    state = initial_state(run, data.classes, CPU)
+    index = torch.randperm(96, generator=state.generators["order"])[:32]
+    x, y = data.pixels(data.train.images[index]), data.train.labels[index]
+    F.cross_entropy(state.model(x), y).backward()
+    plain = flat(state.model).clone()
+    with torch.no_grad():
+        for parameter in state.model.parameters():
+            parameter += 0.2 * parameter.grad / plain.norm()
+            parameter.grad = None
+    F.cross_entropy(state.model(x), y).backward()
+    torch.testing.assert_close(found[0], flat(state.model), rtol=1e-3, atol=1e-5)
+    assert (found[0] - plain).norm() > 0.05 * plain.norm()
+
+
 def test_grafted_steps_have_the_norms_that_they_are_given(steps_of):
     norms = torch.tensor([0.5, 3.0, 0.1])
     plain, _ = steps_of()

@@ -90,9 +90,9 @@ ONLY = chosen_settings(config.get("only", ""))
 
 def title(name):
     """`Figure  2: ...`: the report sorts as text and a browser shows two spaces as one, so Figure 10 comes after it."""
-    group, kind, number = re.fullmatch(r"(?:([a-z]+)_)?([a-z]+)(\d*).*", name).groups()
-    subject = f"{TITLES.get(group, group)}, " if group else ""
-    return f"{subject}{kind.capitalize()} {number:>2}: {TITLES.get(name, name)}"
+    around, kind, number = re.fullmatch(r"(mech_)?([a-z]+)(\d*).*", name).groups()
+    number = f"{'M' if around else ''}{number}"
+    return f"{kind.capitalize()} {number:>2}: {TITLES.get(name, name)}"
 
 
 def reported(path, name, category, title):

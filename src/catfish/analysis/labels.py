@@ -49,7 +49,7 @@ def method_tex(name: str) -> str:
 
 
 def output(name: str) -> str:
-    """An output as in `Table 1`, and `Micro-batch Table 1` for those of the follow-up paper."""
+    """An output as in `Table 1`, and `Table M3` for those of the follow-up paper."""
     kind, number = re.fullmatch(r"(?:mech_)?([a-z]+)(\d*)", name).groups()
     return f"{'Micro-batch ' * name.startswith('mech_')}{kind.capitalize()} {number}"
 

@@ -35,8 +35,8 @@ NOTES = {
         "Seconds depend on the hardware, so only the ratios to the baseline's mean compare with the paper.",
     ],
     "table6": [],
-    "mech_table1": [_MICRO_BATCHES],
-    "mech_table2": [
+    "mech_table3": [_MICRO_BATCHES],
+    "mech_table4": [
         _MICRO_BATCHES,
         "Grafting: the large batch's direction with the gradient norm of a micro-batch (iterative) or of small-batch"
         " SGD at the same step (external); normalised GD: with the mean norm of small-batch SGD.",
@@ -122,6 +122,6 @@ TABLES = {
     "table6": Table("Training accuracy (%) at the last epoch", (
         Quantity("train_accuracy", "training accuracy", "%", "max", _percent_train),
     )),
-    "mech_table1": Table("Test accuracy (%) with penalties of micro-batches", (_TEST, _CHOSEN_ON_TEST)),
-    "mech_table2": Table("Test accuracy (%) with the gradient norms of small batches", (_TEST, _CHOSEN_ON_TEST)),
+    "mech_table3": Table("Test accuracy (%) with penalties of micro-batches", (_TEST, _CHOSEN_ON_TEST)),
+    "mech_table4": Table("Test accuracy (%) with the gradient norms of small batches", (_TEST, _CHOSEN_ON_TEST)),
 }  # fmt: skip

@@ -129,11 +129,11 @@ def _grids(plan: Plan, name: str) -> str:
     setting = plan.params.settings[name]
     rates = ", ".join(f"{value:g}" for value in setting.learning_rates)
     origin = f"that of {setting.tuned_on}" if setting.tuned_on else f"best of {rates}"
-    lines = [f"  eta*        {origin}; small: eta* / {setting.small_factor:g}"]
+    lines = [f"  eta*             {origin}; small: eta* / {setting.small_factor:g}"]
     for method in dict.fromkeys(c.method for c in plan.jobs if c.setting == name):
         grid = plan.params.grid(name, method)
         if grid:
-            lines.append(f"  {method:11} {', '.join(f'{value:g}' for value in grid)}")
+            lines.append(f"  {method:16} {', '.join(f'{value:g}' for value in grid)}")
     return "\n".join(lines)
 
 
@@ -145,13 +145,13 @@ def _runs(plan: Plan, name: str, size: Size, cost: Cost) -> str:
             runs[configuration.method] = runs.get(configuration.method, 0) + seeds - copied(plan, configuration)
     if not runs:
         return f"  No table or figure at scale {plan.params.scale} shows this setting."
-    lines, total = [f"  {'method':12} {'runs':>5}  {'an epoch':>10}  {'all runs':>10}   operations"], 0.0
+    lines, total = [f"  {'method':16} {'runs':>5}  {'an epoch':>10}  {'all runs':>10}   operations"], 0.0
     for method, number in runs.items():
         epoch = epoch_operations(plan, name, method, size, cost)
         total += number * setting.epochs * epoch
         together = operations_text(number * setting.epochs * epoch)
-        lines.append(f"  {method:12} {number:5}  {operations_text(epoch):>10}  {together:>10}")
-    lines.append(f"  {'together':12} {sum(runs.values()):5}  {'':>10}  {operations_text(total):>10}")
+        lines.append(f"  {method:16} {number:5}  {operations_text(epoch):>10}  {together:>10}")
+    lines.append(f"  {'together':16} {sum(runs.values()):5}  {'':>10}  {operations_text(total):>10}")
     lines.append("  Training and evaluation of accuracies; the curvature is not counted.")
     return "\n".join(lines)
 

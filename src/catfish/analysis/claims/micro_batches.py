@@ -1,4 +1,4 @@
-"""Claims M1 to M4, of the follow-up paper: penalties of micro-batches in large batches (Novack et al. 2022)."""
+"""Claims M4 to M7, of the follow-up paper: penalties of micro-batches in large batches (Novack et al. 2022)."""
 
 import math
 
@@ -7,7 +7,7 @@ from catfish.analysis.claims.evidence import TEST_ACCURACY, Evidence, Quantity, 
 from catfish.analysis.claims.intervals import ABOVE_MIDPOINT, RANK_CORRELATION
 from catfish.analysis.claims.verdicts import Claim, Part, Region, Statement, judge
 
-TABLE, SWEEP, NORMS = "mech_table1", "mech_figure2", "mech_figure1"
+TABLE, SWEEP, NORMS = "mech_table3", "mech_figure7", "mech_figure6"
 SMALL, LARGE = "small_batch", "large_batch"
 
 _MICRO_BATCH = Quantity("a micro-batch size", lambda run, _: run.record["run"]["micro_batch"])
@@ -15,7 +15,7 @@ _MICRO_BATCH = Quantity("a micro-batch size", lambda run, _: run.record["run"]["
 
 def gradient_penalties_recover(evidence: Evidence) -> Claim:
     return Claim(
-        "M1",
+        "M4",
         "mech_gradient_penalties_recover",
         "Penalising the gradient norm of micro-batches (GN), or the trace of their Fisher matrix (FT), recovers with"
         " large batches the accuracy of small ones.",
@@ -26,7 +26,7 @@ def gradient_penalties_recover(evidence: Evidence) -> Claim:
 
 def jacobian_penalties_do_not(evidence: Evidence) -> Claim:
     return Claim(
-        "M2",
+        "M5",
         "mech_jacobian_penalties_do_not",
         "Penalising the norm of the Jacobian of the logits of micro-batches does not recover it.",
         "(Novack et al. 2022) Average and unit Jacobian close at most 11 % of the gap.",
@@ -38,7 +38,7 @@ def large_micro_batches_do_not(evidence: Evidence) -> Claim:
     below = Region(high=0)
     trends = [_trend(evidence, setting, below) for setting in evidence.settings(SWEEP)]
     return Claim(
-        "M3",
+        "M6",
         "mech_large_micro_batches_do_not",
         "The effect vanishes as the micro-batches approach the batch.",
         "(Novack et al. 2022) With half the batch, less than half of the gap is closed on VGG-11, nothing on CIFAR-100;"
@@ -56,7 +56,7 @@ def similar_norms_recover(evidence: Evidence) -> Claim:
     below = Region(high=0)
     parts = [_similarity(evidence, setting, below) for setting in evidence.settings(NORMS)]
     return Claim(
-        "M4",
+        "M7",
         "mech_similar_norms_recover",
         "The more closely the gradient norms along training resemble those of small-batch SGD, the more is recovered.",
         "(Novack et al. 2022) Stated of curves, without a number.",

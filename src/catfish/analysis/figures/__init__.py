@@ -45,8 +45,8 @@ FIGURES: dict[str, Callable[[Plan, str], tuple[Figure, pd.DataFrame]]] = {
     "figure16": steps.draw,
     "figure17": sweeps.draw,
     "figure18": correlation.draw_hessian,
-    "mech_figure1": micro_batch_norms.draw,
-    "mech_figure2": micro_batch_sizes.draw,
+    "mech_figure6": micro_batch_norms.draw,
+    "mech_figure7": micro_batch_sizes.draw,
 }
 
 

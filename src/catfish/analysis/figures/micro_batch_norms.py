@@ -1,4 +1,4 @@
-"""Micro-batch Figure 1: gradient norms along training, and how those close to small-batch SGD's go with accuracy."""
+"""Figure M6: gradient norms along training, and how those close to small-batch SGD's go with accuracy."""
 
 import pandas as pd
 from matplotlib.figure import Figure, FigureBase
@@ -15,7 +15,7 @@ SMALL = "small_batch"
 PANELS = {
     # panel: (axis label, column of the history, factor)
     "validation_accuracy": ("validation accuracy (%)", "validation_accuracy", 100),
-    "gradient_norm": ("gradient norm of a micro-batch", "gradient_norm", 1),
+    "gradient_norm": ("gradient norm\nof a micro-batch", "gradient_norm", 1),
 }
 COLUMNS = [*curves.COLUMNS, "seed"]
 

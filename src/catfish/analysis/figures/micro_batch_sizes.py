@@ -1,4 +1,4 @@
-"""Micro-batch Figure 2: test accuracy against the size of the micro-batches that are penalised."""
+"""Figure M7: test accuracy against the size of the micro-batches that are penalised."""
 
 import pandas as pd
 from matplotlib.figure import Figure, FigureBase
@@ -14,7 +14,7 @@ from catfish.plan import Plan
 COLUMNS = ["panel", "setting", "method", "penalty", "learning_rate", "coefficient", "micro_batch", "y", "y_low",
            "y_high", "n", "diverged", "published"]  # fmt: skip
 PENALTIES = {"gradient": "gn", "fisher": "ft"}  # by the method whose name and colour stand for all sizes
-PUBLISHED = ("mech_figure2", "mech_table1")
+PUBLISHED = ("mech_figure7", "mech_table3")
 
 
 def draw(plan: Plan, name: str) -> tuple[Figure, pd.DataFrame]:
