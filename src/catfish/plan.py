@@ -18,6 +18,9 @@ ETA_STAR = "eta_star"
 BEST = "best"
 RUN_FILES = ("run.json", "history.csv", "timing.csv")
 STEPS_FILE = "steps.csv"  # of runs that measure at single steps
+TRAJECTORY_FILE = "trajectory.csv"  # of runs that record where the first steps lead
+ALLOCATION_FILE = "allocation.csv"  # of runs that allocate the first steps' loss changes to layers
+STEP_FILES = {STEPS_FILE: "fisher_steps", TRAJECTORY_FILE: "trajectory_steps", ALLOCATION_FILE: "allocation_steps"}
 WEIGHTS_FILE = "weights.pt"  # of runs that others start from
 
 
@@ -76,6 +79,7 @@ class Run:
     depth: float
     split: Split
     inputs: str
+    loss: str
     augment: str
     batch_size: int
     momentum: float
@@ -102,6 +106,11 @@ class Run:
     def fingerprint(self, data: str) -> str:
         """A hash of the run and of `data`, the checksum of the arrays and split it trains on."""
         return hashlib.sha256(canonical([asdict(self), data]).encode()).hexdigest()
+
+
+def step_files(measure: dict[str, Any]) -> tuple[str, ...]:
+    """The tables with rows of single steps that a run has, by its `measure` as in run.json, also of older versions."""
+    return tuple(name for name, key in STEP_FILES.items() if measure.get(key))
 
 
 def canonical(value: Any) -> str:
@@ -156,7 +165,7 @@ class Plan:
 
     def run_files(self, configuration: Configuration) -> tuple[str, ...]:
         """The names of the files in each of a configuration's run folders."""
-        steps = (STEPS_FILE,) if self.params.settings[configuration.setting].measure.fisher_steps else ()
+        steps = step_files(asdict(self.params.settings[configuration.setting].measure))
         weights = (WEIGHTS_FILE,) if configuration.setting in self._started_from else ()
         return (*RUN_FILES, *steps, *weights)
 

@@ -12,13 +12,13 @@ from torch import nn
 
 from catfish.errors import Interrupted, RecordError
 from catfish.files import replacing
-from catfish.plan import RUN_FILES, STEPS_FILE
+from catfish.plan import RUN_FILES, STEP_FILES
 from catfish.records import write_text
 from catfish.training.state import State
 
 NAME = "checkpoint.pt"
 OLDER = "checkpoint.older.pt"  # the one before, in case the last one cannot be read
-TABLES = (*RUN_FILES[1:], STEPS_FILE)
+TABLES = (*RUN_FILES[1:], *STEP_FILES)
 SECONDS = 30.0  # a shorter run is cheaper to repeat than to save
 SHARE = 0.01  # of the time that saving may take at most
 

@@ -29,7 +29,7 @@ class SGD:
         torch._fused_sgd_(
             parameters,
             gradients,
-            velocities,
+            velocities if self.momentum else [],  # so the kernel wants it
             weight_decay=self.weight_decay,
             momentum=self.momentum,
             lr=self.learning_rate,
