@@ -12,7 +12,7 @@ from catfish.datasets import load_prepared, make_split, prepare, write_split
 from catfish.plan import Plan
 
 ROOT = Path(__file__).parents[1]
-LARGE_BATCHES = re.compile("simplecnn_c10_(steps_|large).*|resnet26_c10_.*|resnet26_c100_s.*")  # not in `tiny`
+LARGE_BATCHES = re.compile("simplecnn_c10_(steps_|large).*|resnet26_c10_.*|resnet26_c100_s.*|mech_.*")  # not in `tiny`
 METHODS = ["eta_star", "baseline", "fp"]
 TINY = {
     "setting_defaults": {
@@ -62,7 +62,7 @@ def document() -> dict:
     document["outputs"] = {name: document["outputs"][name] for name in shown}
     for values in (document, *document["scales"].values()):
         for name in list(values.get("settings", {})):
-            if name.startswith(("simplecnn_c10_steps", "simplecnn_c10_large")):
+            if name.startswith(("simplecnn_c10_steps", "simplecnn_c10_large", "mech_")):
                 del values["settings"][name]
         values["outputs"] = {name: output for name, output in values.get("outputs", {}).items() if name in shown}
         values.get("settings", {}).get("simplecnn_c10", {}).pop("coefficients", None)

@@ -210,8 +210,8 @@ def test_a_loader_is_read_in_order_and_differentiated_in_chunks(batch, monkeypat
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=16)
     sizes, made = set(), covariance._gradients
 
-    def recorded(model):
-        gradients = made(model)
+    def recorded(*arguments):
+        gradients = made(*arguments)
         return lambda images, labels: (sizes.add(len(images)), gradients(images, labels))[1]
 
     monkeypatch.setattr(covariance, "_gradients", recorded)
