@@ -249,7 +249,7 @@ def _render(options: argparse.Namespace) -> None:
         if name == "claims":
             from catfish.analysis import claims as module  # here, as scipy takes a second to import
         else:
-            module = figures if name.startswith("figure") else tables
+            module = figures if "figure" in name else tables
         for path in module.render(plan, name):
             print(path)
 

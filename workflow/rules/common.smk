@@ -48,7 +48,7 @@ def output_files(name):
     """A table's or figure's files, or the claims'; the first one is shown in the report."""
     endings = (
         ("png", "pdf", "csv")
-        if name.startswith("figure")
+        if "figure" in name
         else ("html", "csv", "md", "tex")
     )
     return [f"{plan.figures}/{name}.{ending}" for ending in endings]
@@ -86,7 +86,8 @@ ONLY = chosen_settings(config.get("only", ""))
 
 def title(name):
     """`Figure  2: ...`: the report sorts as text and a browser shows two spaces as one, so Figure 10 comes after it."""
-    kind, number = re.fullmatch(r"([a-z]+)(\d*).*", name).groups()
+    around, kind, number = re.fullmatch(r"(mech_)?([a-z]+)(\d*).*", name).groups()
+    number = f"{'M' if around else ''}{number}"
     return f"{kind.capitalize()} {number:>2}: {TITLES.get(name, name)}"
 
 

@@ -17,7 +17,7 @@ for output in plan.params.outputs:
             reported(
                 shown,
                 output,
-                "2 Figures" if output.startswith("figure") else "3 Tables",
+                "2 Figures" if "figure" in output else "3 Tables",
                 title(output),
             ),
             others,

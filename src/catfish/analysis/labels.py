@@ -17,7 +17,7 @@ _METHODS = {
     "mixup": ("Mixup", "Mixup"),
 }
 _MODELS = {"simplecnn": "SimpleCNN", "vgg11": "VGG11", "densenet40_12": "DenseNet", "wresnet44_3": "WResNet",
-           "wresnet44_3_skipinit": "WResNet"}  # fmt: skip
+           "wresnet44_3_skipinit": "WResNet", "mlp_tanh": "FC-tanh"}  # fmt: skip
 _DATASETS = {"cifar10": "C10", "cifar100": "C100", "tinyimagenet": "TinyImageNet", "imagenet": "ImageNet",
              "imagenet64": "ImageNet 64x64", "digits": "digits"}  # fmt: skip
 EPOCHS = {"last": "the last epoch", "best_validation": "the epoch of the best validation accuracy"}

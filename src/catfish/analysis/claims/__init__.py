@@ -1,9 +1,9 @@
-"""The paper's eleven claims, each with statistics, intervals and a verdict; the rules are in docs/claims.md."""
+"""The paper's eleven claims and three around it, each with statistics, intervals and a verdict; docs/claims.md."""
 
 from pathlib import Path
 
 from catfish.analysis import webpage
-from catfish.analysis.claims import curvature, learning_rate, noise, page, penalties
+from catfish.analysis.claims import curvature, learning_rate, mechanisms, noise, page, penalties
 from catfish.analysis.claims.evidence import Evidence
 from catfish.analysis.claims.verdicts import Claim
 from catfish.errors import ConfigError
@@ -23,6 +23,9 @@ CLAIMS = (
     curvature.traces_correlate,
     penalties.approximations_do_not_matter,
     learning_rate.large_rate_avoids_large_traces,
+    mechanisms.variance_reduction,
+    mechanisms.preconditioning,
+    mechanisms.edge_of_stability,
 )
 
 
@@ -48,6 +51,6 @@ def render(plan: Plan, name: str = NAME, folder: Path | None = None) -> list[Pat
 
 
 def collect(plan: Plan) -> list[Claim]:
-    """The eleven claims, judged by the plan's runs."""
+    """All claims, judged by the plan's runs."""
     evidence = Evidence(plan)
     return [claim(evidence) for claim in CLAIMS]

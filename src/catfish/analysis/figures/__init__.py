@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from catfish.analysis.figures import (
+    allocation,
     continuation,
     correlation,
     early,
@@ -16,9 +17,12 @@ from catfish.analysis.figures import (
     memorisation,
     onset,
     penalised,
+    spectra,
+    stability,
     steps,
     style,
     sweeps,
+    trajectory,
 )
 from catfish.errors import ConfigError
 from catfish.plan import Plan
@@ -43,6 +47,11 @@ FIGURES: dict[str, Callable[[Plan, str], tuple[Figure, pd.DataFrame]]] = {
     "figure16": steps.draw,
     "figure17": sweeps.draw,
     "figure18": correlation.draw_hessian,
+    "mech_figure1": spectra.draw_curves,
+    "mech_figure2": spectra.draw_extremes,
+    "mech_figure3": trajectory.draw,
+    "mech_figure4": stability.draw,
+    "mech_figure5": allocation.draw,
 }
 
 
