@@ -16,6 +16,7 @@ from catfish.typed import build, check_keys, exponent_hint
 Model = Literal[
     "simplecnn",
     "vgg11",
+    "mlp_tanh",
     "wresnet44_3",
     "wresnet44_3_skipinit",
     "densenet40_12",
@@ -26,7 +27,6 @@ Model = Literal[
     "resnet18",
     "resnet18_fixup",
     "resnet18_fixup_cifar",
-    "mlp_tanh",
 ]
 FIXED_DEPTH = ("simplecnn", "vgg11", "mlp_tanh")
 Dataset = Literal["digits", "cifar10", "cifar100", "tinyimagenet", "imagenet", "imagenet64"]
@@ -304,8 +304,8 @@ def _check_output(where: str, output: Output, params: Params) -> None:
     for setting, method in product(output.settings, output.methods):
         if not params.methods[method].regularised:
             continue
-        loss = params.settings[setting].loss
-        _require(loss == "cross_entropy", f"settings.{setting}.loss", loss, f"cross_entropy, as {where} shows {method}")
+        loss, allowed = params.settings[setting].loss, f"cross_entropy, as {where} shows {method}"
+        _require(loss == "cross_entropy", f"settings.{setting}.loss", loss, allowed)
         grid = params.grid(setting, method)
         if not grid:
             own = method in params.settings[setting].coefficients
@@ -319,10 +319,10 @@ def _check_output(where: str, output: Output, params: Params) -> None:
 
 
 def _check_measure(where: str, measure: Measure) -> None:
-    ones = dict.fromkeys(("evaluate_every", "hessian_examples", "spectra_examples", "spectra_eigenvalues",
-                          "covariance_batch", "trajectory_every", "trajectory_examples", "allocation_examples"), 1)  # fmt: skip
-    zeros = dict.fromkeys(("fisher_steps", "covariance_batches", "trajectory_steps", "allocation_steps"), 0)
-    for key, least in {**ones, **zeros, "hessian_probes": 2}.items():
+    ones = ("evaluate_every", "hessian_examples", "spectra_examples", "spectra_eigenvalues", "covariance_batch")
+    ones += ("trajectory_every", "trajectory_examples", "allocation_examples")
+    zeros = ("fisher_steps", "covariance_batches", "trajectory_steps", "allocation_steps")
+    for key, least in {**dict.fromkeys(ones, 1), **dict.fromkeys(zeros, 0), "hessian_probes": 2}.items():
         _require(getattr(measure, key) >= least, f"{where}.{key}", getattr(measure, key), f"at least {least}")
     for key in ("curvature_every", "train_examples", "fisher_examples", "hessian_every", "spectra_every"):
         value = getattr(measure, key)

@@ -32,7 +32,8 @@ def square_loss(outputs: Tensor, labels: Tensor, reduction: str = "mean") -> Ten
     """1/2 ||z - e_y||^2 of outputs z (B, K) and labels y (B,), e_y with 1 at the label and 0 elsewhere (Cohen et al.
     2021): its mean over the examples (), or with reduction "none" all of them (B,).
     """
-    losses = (outputs - F.one_hot(labels, outputs.shape[1])).square().sum(1) / 2
+    targets = labels[:, None] == torch.arange(outputs.shape[1], device=labels.device)  # one_hot is not for vmap
+    losses = (outputs - targets.to(outputs.dtype)).square().sum(1) / 2
     return losses.mean() if reduction == "mean" else losses
 
 

@@ -36,7 +36,7 @@ COLUMNS = (
     "hessian_trace",  # Tr(H)
     "hessian_trace_error",  # its standard error over the probes
     "hessian_largest",  # lambda_H^1
-    "hessian_conditioning",  # lambda_H^k / lambda_H^1, of the k largest eigenvalues that were asked for; empty for k = 1
+    "hessian_conditioning",  # lambda_H^k / lambda_H^1, of the k largest eigenvalues asked for; empty for k = 1
     "covariance_largest",  # lambda_K^1
     "covariance_conditioning",  # lambda_K^* / lambda_K^1
     "covariance_trace",  # Tr(K)

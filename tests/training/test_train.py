@@ -90,7 +90,11 @@ def test_missing_data_and_selections_are_named(project, plan):
 def test_kill_at_any_moment_then_rerun_gives_the_uninterrupted_history(project, tiny_document, changes):
     """SIGKILL at several moments; the fifth step between two penalty updates falls inside epochs of three steps."""
     tiny_document["scales"]["tiny"]["setting_defaults"] |= {"epochs": 25, "milestones": [15], "augment": "flip_crop"}
-    tiny_document["scales"]["tiny"]["measure"]["fisher_steps"] = 40
+    tiny_document["scales"]["tiny"]["measure"] |= {
+        "fisher_steps": 40, "spectra_every": 8, "spectra_examples": 16, "covariance_batches": 2, "covariance_batch": 8,
+        "trajectory_steps": 50, "trajectory_every": 7, "trajectory_examples": 3, "allocation_steps": 35,
+        "allocation_examples": 8,
+    }  # fmt: skip
     method = {key: value for key, value in changes.items() if key in ("penalty", "every", "mixup")}
     coefficient = changes.get("coefficient")
     tiny_document["methods"]["probe"] = {"learning_rate": "eta_star", **method}
@@ -110,8 +114,9 @@ def test_kill_at_any_moment_then_rerun_gives_the_uninterrupted_history(project, 
     subprocess.run(command, env=environment, check=True, capture_output=True)
     folder = plan.run_folder(configuration, 0)
     names = plan.run_files(configuration)
-    assert names == (*RUN_FILES, "steps.csv")
-    expected = contents(folder, ("history.csv", "steps.csv"))
+    tables = ("history.csv", "steps.csv", "trajectory.csv", "allocation.csv")
+    assert names == (*RUN_FILES, *tables[1:])
+    expected = contents(folder, tables)
     for name in names:
         (folder / name).unlink()
 
@@ -129,7 +134,7 @@ def test_kill_at_any_moment_then_rerun_gives_the_uninterrupted_history(project, 
     assert kills == 3
     final = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     assert "goes on after step" in final.stdout
-    assert contents(folder, ("history.csv", "steps.csv")) == expected
+    assert contents(folder, tables) == expected
     assert sorted(file.name for file in folder.iterdir()) == sorted(names)
 
 

@@ -128,9 +128,7 @@ def load_run(folder: Path, any_version: bool = False) -> LoadedRun:
         ALLOCATION_FILE: {"columns": ALLOCATION_COLUMNS, "first": 1, "further": True},
     }
     names = step_files(measure)
-    tables = {
-        Path(name).stem: _read_table(folder / name, any_version=any_version, **known[name]) for name in names
-    }
+    tables = {Path(name).stem: _read_table(folder / name, any_version=any_version, **known[name]) for name in names}
     if "files" in record or not any_version:
         for name in altered(folder, record, (*RUN_FILES, *names)):
             raise RecordError(

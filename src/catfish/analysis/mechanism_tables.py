@@ -1,4 +1,4 @@
-"""mech_table1 and mech_table2: the extremes of the spectra, and the edge of stability, as CSV, Markdown, LaTeX, a page."""
+"""mech_table1 and mech_table2, extremes of the spectra and the edge of stability: CSV, Markdown, LaTeX and a page."""
 
 import math
 from collections.abc import Callable
@@ -145,7 +145,8 @@ def _symbol(text: str) -> str:
     """Headings and notes of this module as LaTeX."""
     symbols = {"λ_H^k/λ_H^1": r"$\lambda_H^k/\lambda_H^1$", "λ_K^*/λ_K^1": r"$\lambda_K^*/\lambda_K^1$",
                "λ_H^1 η/2": r"$\lambda_H^1\eta/2$", "λ_H^1": r"$\lambda_H^1$", "λ_K^1": r"$\lambda_K^1$",
-               r"λ\_H^1 η/2": r"$\lambda_H^1\eta/2$", r"λ\_H^1": r"$\lambda_H^1$", "Tr(K)": r"$\mathrm{Tr}(\mathbf{K})$",
+               r"λ\_H^1 η/2": r"$\lambda_H^1\eta/2$", r"λ\_H^1": r"$\lambda_H^1$",
+               "Tr(K)": r"$\mathrm{Tr}(\mathbf{K})$",
                "η": r"$\eta$"}  # fmt: skip
     for plain, tex in symbols.items():
         text = text.replace(plain, tex)

@@ -47,12 +47,13 @@ def loss_change_allocation(
     present statistics at both ends. Three forward and backward passes. Raises ValueError for no examples.
     """
     trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
-    steps = {name: p - first for (name, p), first in zip(trained.items(), start, strict=True)}
+    first = {name: value.detach() for name, value in zip(trained, start, strict=True)}
+    steps = {name: p - first[name] for name, p in trained.items()}
     change = {name: torch.zeros_like(p) for name, p in trained.items()}
     values = {}
     for place, weight in _SIMPSON.items():
-        point = {name: first + place * steps[name] for name, first in zip(trained, start)}
-        values[place], gradient = _gradient(model, trained if place == 1 else point, x, y, loss)
+        point = trained if place == 1 else {name: first[name] + place * steps[name] for name in trained}
+        values[place], gradient = _gradient(model, point, x, y, loss)
         for name, part in gradient.items():
             change[name] += weight * part * steps[name]
     layers = dict.fromkeys(layer_names(model), 0.0)

@@ -115,9 +115,7 @@ def _groups(
         raise ValueError(_CHANGED)
 
 
-def _gradients(
-    model: nn.Module, loss: Callable[..., Tensor], group: int
-) -> Callable[[Tensor, Tensor], Tensor]:
+def _gradients(model: nn.Module, loss: Callable[..., Tensor], group: int) -> Callable[[Tensor, Tensor], Tensor]:
     """The function from groups of images (m, group, ...) and labels (m, group) to their gradients (m, P).
 
     Groups one after the other: vmap is no faster there, and it loads torch's compiler, a second for every process.

@@ -27,11 +27,12 @@ def hessian_eigenvalues(
 ) -> Eigenpairs:
     """The `count` largest or smallest eigenvalues, by sign and not by magnitude, of the Hessian of the mean loss.
 
-    x (B, ...), y (B,), or batches of pairs; loss(outputs, y): their mean. The result's `values` (k,) descend; `residuals` bound the error of each:
-    within residuals[i] of values[i] lies an eigenvalue. Ends when all residuals are at most `tolerance` times the
-    largest magnitude and nothing found so far may lie further out, see `lanczos`; if `max_steps` products do not
-    suffice, `converged` is False and a RuntimeWarning says so. An eigenvalue's own error is about its residual's square
-    over the gap to the next, so far smaller where it stands alone. Repeated eigenvalues: see `lanczos`.
+    x (B, ...), y (B,), or batches of pairs; loss(outputs, y): their mean. The result's `values` (k,) descend;
+    `residuals` bound the error of each: within residuals[i] of values[i] lies an eigenvalue. Ends when all residuals
+    are at most `tolerance` times the largest magnitude and nothing found so far may lie further out, see `lanczos`; if
+    `max_steps` products do not suffice, `converged` is False and a RuntimeWarning says so. An eigenvalue's own error is
+    about its residual's square over the gap to the next, so far smaller where it stands alone. Repeated eigenvalues:
+    see `lanczos`.
 
     Costs `steps` products with H, about two forward and backward passes each (three for several batches, and the
     gradient), and `steps` vectors of the parameters' size. The start is the gradient and a random vector in equal

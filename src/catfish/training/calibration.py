@@ -54,8 +54,8 @@ def calibrate(plan: Plan, device: torch.device, say: Callable[[str], None] = pri
 
     Parts: `step`, with a penalty one that recomputes it; without a penalty also `image` (one image evaluated),
     `gradients`, `hessian`, `spectra`, `statistics` (of batch norm) and, where single steps are measured, `trace`,
-    `trajectory` and `allocation`, a row each. The file is written after each kind, for what is known should a later one exceed the memory (ResultError, or a kill).
-    On a CPU one thread works, as in the workflow's jobs.
+    `trajectory` and `allocation`, a row each. The file is written after each kind, for what is known should a later one
+    exceed the memory (ResultError, or a kill). On a CPU one thread works, as in the workflow's jobs.
     """
     keep_freed_memory()
     if device.type == "cpu":

@@ -114,7 +114,7 @@ def hessian(run: Run, model: nn.Module, data: Data, epoch: int) -> Iterator[Meas
 
 
 def spectra(run: Run, model: nn.Module, data: Data, epoch: int) -> Iterator[Measurement]:
-    """The outermost eigenvalues of H, and of K where mini-batches are asked for, on randomly drawn training examples."""
+    """The largest eigenvalues of H, and the spectrum of K if it is asked for, on randomly drawn training examples."""
     measure, loss = run.measure, LOSSES[run.loss]
     source = generator("cpu", run.seed, "spectrum examples", epoch)
     parts = list(batches(draw(data.train, measure.spectra_examples, source), data.pixels))

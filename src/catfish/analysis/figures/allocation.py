@@ -56,7 +56,8 @@ def _row(strip: FigureBase, cases: list[Case]) -> pd.DataFrame:
         own = data[(data["learning_rate"] == case.learning_rate) & (data["panel"] == "helping")]
         helping.plot(own["x"], own["y"], color=rates.to_rgba(case.learning_rate))
     helping.axhline(50, color="#777777", linestyle=":", linewidth=0.8)
-    helping.set(xlabel="step", ylabel="parameters that help (%)")
+    helping.set(xlabel="step", ylabel="parameters that help (%)", xlim=(-0.03 * steps, 1.03 * steps))
+    helping.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     keys = [style.key("all layers", "#000000"), style.key("the loss itself", "#000000", ":")]
     keys += [style.key(rf"right: $\eta$ = {labels.number(case.learning_rate)}{_ended(case)}",
                        rates.to_rgba(case.learning_rate)) for case in cases]  # fmt: skip
@@ -73,6 +74,7 @@ def _changes(axes, data: pd.DataFrame, order: list[str], colours: ScalarMappable
         axes.plot(line["x"], line["y"], color="#000000", linestyle=kind, linewidth=1.4)
     axes.set_xlim(-0.03 * steps, 1.03 * steps)
     axes.set_xlabel("step")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
 
 
 def _data(case: Case) -> pd.DataFrame:

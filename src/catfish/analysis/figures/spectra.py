@@ -1,10 +1,10 @@
-"""mech_figure1 and mech_figure2: the spectra of H and of K along training, and their extremes (Jastrzebski et al. 2020)."""
+"""mech_figure1 and mech_figure2: spectra of H and K along training, and their extremes (Jastrzebski et al. 2020)."""
 
 import math
 
 import pandas as pd
 from matplotlib.figure import Figure, FigureBase
-from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from catfish.analysis import labels, mechanisms
 from catfish.analysis.collect import Case, load
@@ -110,7 +110,7 @@ def _extremes(strip: FigureBase, cases: list[Case]) -> list[pd.DataFrame]:
         _finish(axes, pd.concat(data), _AXES[key], label if key == "learning_rate" else "")
         parts += data
     keys = [style.key(text, colour) for _, series in _EXTREMES.values() for text, colour in series.values()]
-    style.legend(strip, [*keys, style.key("a run", _GREY, "", ".")], [])
+    style.below(strip, [*keys, style.key("a run", _GREY, "", ".")], "lines: means over the completed runs")
     return parts
 
 
@@ -134,6 +134,6 @@ def _finish(axes, data: pd.DataFrame, x: str, y: str) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels([labels.number(value) for value in values])
     axes.margins(x=0.15)
-    shown = data["y"].dropna()
-    if len(shown) and shown.max() < 30 * shown.min():
-        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: labels.number(value)))
+    axes.yaxis.set_minor_formatter(NullFormatter())

@@ -50,9 +50,7 @@ def _lines(case: Case, panel: str) -> pd.DataFrame:
         first = 1 if panel == "minibatch_loss" else 0
         parts.append(pd.DataFrame({"x": values.index - first, "y": values, "seed": run.seed,
                                    "outcome": run.outcome_text, "arrival": mechanisms.arrival(run)}))  # fmt: skip
-    return pd.concat(parts).assign(
-        panel=panel, setting=case.configuration.setting, learning_rate=case.learning_rate
-    )
+    return pd.concat(parts).assign(panel=panel, setting=case.configuration.setting, learning_rate=case.learning_rate)
 
 
 def _text(case: Case) -> str:

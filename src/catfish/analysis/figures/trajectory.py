@@ -91,7 +91,7 @@ def _row(strip: FigureBase, data: pd.DataFrame, cases: list[Case]) -> None:
         marked = data[data["parting"]]
         axes.plot(marked["x"], marked["y"], linestyle="", marker="*", markersize=11, color="#000000",
                   markerfacecolor="none", zorder=3)  # fmt: skip
-        axes.set(xticks=[], yticks=[])
+        axes.set_axis_off()
         axes.margins(0.08)
         strip.colorbar(ScalarMappable(norm, colormaps["viridis"]), ax=axes, pad=0.02, aspect=25).set_label(label)
 
