@@ -42,7 +42,8 @@ def loss_change_allocation(
     """The change of the mean loss on a straight step from `start` to the model's trained parameters, by layer.
 
     The integral of the gradient along the step, times the step, for each parameter by itself, by Simpson's rule: the
-    sum is the change of the loss up to an error of the fifth order in the step. start: the parameters before, one
+    sum is the change of the loss up to an error of the fifth order in the step, or larger where the network has kinks
+    between its points (ReLU). start: the parameters before, one
     tensor for each trained one; x (B, ...), y (B,), or batches of pairs. Evaluation mode, so batch norm has the model's
     present statistics at both ends. Three forward and backward passes. Raises ValueError for no examples.
     """
