@@ -76,9 +76,14 @@ def spectra(project, effect, seeds=3):
         strength = configuration.learning_rate / made.plan.params.settings[configuration.setting].batch_size
         for seed in range(seeds):
             value = strength**-effect * 1.01**seed
-            made.run(configuration, seed, hessian_largest=[1e9, value, value / 2, None],
-                     covariance_largest=[1e9, value / 3, value, 0], covariance_trace=[3.0] * 4, hessian_conditioning=[0, 1 / value, 0, None],
-                     covariance_conditioning=[0, 0, 2 / value, 0])  # fmt: skip
+            columns = {
+                "hessian_largest": [1e9, value, value / 2, None],
+                "hessian_conditioning": [0, 1 / value, 0, None],
+                "covariance_largest": [1e9, value / 3, value, 0],
+                "covariance_conditioning": [0, 0, 2 / value, 0],
+                "covariance_trace": [3.0] * 4,
+            }
+            made.run(configuration, seed, **columns)
             _steps(made, configuration, seed)
     return made.plan
 
