@@ -73,8 +73,9 @@ def test_an_overlay_merges_mappings_and_replaces_lists(document):
     setting = params.settings["simplecnn_c10"]
     assert (setting.milestones, setting.width, setting.seeds) == ((9,), 0.5, 7)
     assert (setting.model, setting.batch_size) == ("simplecnn", 128)
-    assert setting.measure == Measure(1, 1, None, None, 0, 3, 30, 128)
-    assert params.settings["resnet26_c10"].measure == Measure(1, 1, None, 5000, 0, 3, 30, 128)
+    around = (None, 2500, 1, 25, 128, 0, 10, 200, 0, 1000)
+    assert setting.measure == Measure(1, 1, None, None, 0, 3, 30, 128, *around)
+    assert params.settings["resnet26_c10"].measure == Measure(1, 1, None, 5000, 0, 3, 30, 128, *around)
     assert params.outputs["table1"].methods == ("baseline",)
     assert params.outputs["table1"].settings[-2:] == ("wresnet_c100", "simplecnn_c10")
     assert params.settings["vgg11_c100"].seeds == 7
@@ -260,7 +261,30 @@ BAD = [
     ({f"{S}.measure": {"probes": 1}}, [f"{S}.measure.probes: unknown key", "hessian_probes"]),
     ({f"{S}.measure": 3}, [f"{S}.measure", "expected a mapping", "3"]),
     ({"measure.evaluate_every": 0}, ["measure.evaluate_every", "0", "at least 1"]),
-    ({"measure.curvature_every": -2}, ["measure.curvature_every", "-2", "at least 1"]),
+    ({"measure.curvature_every": -2}, ["measure.curvature_every", "-2", "null or at least 1"]),
+    ({"measure.spectra_every": 0}, ["measure.spectra_every", "0", "null or at least 1"]),
+    ({"measure.spectra_eigenvalues": 0}, ["measure.spectra_eigenvalues", "0", "at least 1"]),
+    ({"measure.trajectory_every": 0}, ["measure.trajectory_every", "0", "at least 1"]),
+    ({"measure.allocation_steps": -1}, ["measure.allocation_steps", "-1", "at least 0"]),
+    ({"measure.covariance_batches": 1}, ["measure.covariance_batches", "1", "0, or at least 2"]),
+    (
+        {f"{S}.measure": {"trajectory_steps": 5, "covariance_batches": 0}},
+        [f"{S}.measure.covariance_batches", "at least 2, as trajectory_steps asks for K"],
+    ),
+    (
+        {f"{S}.examples": 3000, f"{S}.measure": {"spectra_every": 1}},
+        [f"{S}.measure.covariance_batches", "25 of 128 examples", "`examples` together"],
+    ),
+    (
+        {f"{S}.examples": 900, f"{S}.measure": {"allocation_steps": 1}},
+        [f"{S}.measure.allocation_examples", "1000", "at most the setting's `examples`"],
+    ),
+    ({f"{S}.loss": "hinge"}, [f"{S}.loss", "'hinge'", "cross_entropy, square"]),
+    ({f"{S}.loss": "square"}, [f"{S}.measure.curvature_every", "1", "null, as Tr(F) and Tr(H) are"]),
+    (
+        {f"{S}.loss": "square", f"{S}.measure": {"curvature_every": None, "hessian_every": None}},
+        [f"{S}.loss", "square", "cross_entropy, as outputs.table"],
+    ),
     ({"measure.hessian_probes": 1}, ["measure.hessian_probes", "1", "at least 2"]),
     ({"measure.hessian_examples": 0}, ["measure.hessian_examples", "0", "at least 1"]),
     ({"measure.hessian_every": 0}, ["measure.hessian_every", "0", "null or at least 1"]),
@@ -370,6 +394,7 @@ def test_an_unknown_scale(document, scale):
         {"outputs": {"table1": {"settings": ["simplecnn_c10"], "methods": ["fp"]}},
          f"{S}.validation": 0, f"{S}.tuned_on": "vgg11_c100", f"{S}.coefficients": {"fp": [0.1]}},
         {f"{S}.label_noise": 1, f"{S}.momentum": 0, f"{S}.examples": 128, f"{S}.milestones": []},
+        {f"{S}.examples": 3200, f"{S}.measure": {"spectra_every": 1, "allocation_steps": 9, "trajectory_steps": 9}},
         {"measure.hessian_probes": 2, "measure.hessian_every": None},
         {"scales.paper": None},
     ],

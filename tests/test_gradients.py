@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from catfish.gradients import loss_gradient, sample_labels, squared_norm, trainable, uniform_labels
+from catfish.gradients import LOSSES, loss_gradient, sample_labels, squared_norm, trainable, uniform_labels
 
 DRAWS = 20_000
 # 0.999 quantiles of chi-square with 4 degrees of freedom: exceeded by a right sampler once in a thousand seeds.
@@ -123,3 +123,15 @@ def test_trainable_leaves_out_what_is_frozen_and_counts_what_is_tied_once():
     model[2].weight = model[0].weight
     expected = [model[0].weight, model[0].bias, model[1].bias, model[2].bias]
     assert [id(p) for p in trainable(model)] == [id(p) for p in expected]
+
+
+def test_the_square_loss_is_half_the_squared_distance_to_the_labels_unit_vector():
+    outputs = torch.tensor([[1.0, 2.0, 0.0], [0.0, 0.5, -1.0]], dtype=torch.float64)
+    labels, losses = torch.tensor([1, 2]), [(1 + 1 + 0) / 2, (0 + 0.25 + 4) / 2]
+    square = LOSSES["square"]
+    assert square(outputs, labels, reduction="none").tolist() == losses
+    assert square(outputs, labels).item() == sum(losses) / 2
+    model = nn.Linear(3, 3).double()
+    weight, _ = loss_gradient(model(outputs), labels, list(model.parameters()), loss=square)
+    error = model(outputs) - F.one_hot(labels, 3)
+    assert torch.allclose(weight, error.T @ outputs / 2, rtol=1e-12)

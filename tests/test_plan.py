@@ -340,6 +340,7 @@ def test_the_grids_run_and_the_resolved_one_are_the_same_run(tuned):
 
 CHANGED_FIELDS = {
     "model": "vgg11", "width": 0.5, "depth": 0.5, "split": Split("digits", 10, 5, 0.5, 1), "inputs": "standardised",
+    "loss": "square",
     "augment": "flip", "batch_size": 64, "momentum": 0.8, "weight_decay": 0.1, "epochs": 7, "milestones": (1,),
     "forward_batch": 32, "sam": True, "step_norm": "constant", "norms": "another run",
     "decay": 0.5, "precision": "bf16", "batch_norm_batches": 3, "learning_rate": 0.3, "penalty": "gradient", "every": 3,
@@ -359,7 +360,7 @@ def test_any_field_changes_the_fingerprint(tuned):
         prints[f"split.{item.name}"] = replace(run, split=replace(run.split, **{item.name: value})).fingerprint("data")
     prints["data"] = run.fingerprint("other data")
     prints["nothing"] = run.fingerprint("data")
-    assert len(set(prints.values())) == len(prints) == 38
+    assert len(set(prints.values())) == len(prints) == 39
     assert replace(run).fingerprint("data") == prints["nothing"]
 
 

@@ -16,6 +16,7 @@ from catfish.typed import build, check_keys, exponent_hint
 Model = Literal[
     "simplecnn",
     "vgg11",
+    "mlp_tanh",
     "wresnet44_3",
     "wresnet44_3_skipinit",
     "densenet40_12",
@@ -27,7 +28,7 @@ Model = Literal[
     "resnet18_fixup",
     "resnet18_fixup_cifar",
 ]
-FIXED_DEPTH = ("simplecnn", "vgg11")
+FIXED_DEPTH = ("simplecnn", "vgg11", "mlp_tanh")
 Dataset = Literal["digits", "cifar10", "cifar100", "tinyimagenet", "imagenet", "imagenet64"]
 Penalty = Literal["fisher", "gradient", "random_label_gradient", "input_gradient", "average_jacobian", "unit_jacobian"]
 Symbol = Literal["eta_star", "small"]
@@ -42,13 +43,23 @@ class Measure:
     """What is measured along a run, and how often (in epochs)."""
 
     evaluate_every: int
-    curvature_every: int
+    curvature_every: int | None
     train_examples: int | None
     fisher_examples: int | None
     fisher_steps: int
     hessian_every: int | None
     hessian_probes: int
     hessian_examples: int
+    spectra_every: int | None = None
+    spectra_examples: int = 2500
+    spectra_eigenvalues: int = 1
+    covariance_batches: int = 25
+    covariance_batch: int = 128
+    trajectory_steps: int = 0
+    trajectory_every: int = 10
+    trajectory_examples: int = 200
+    allocation_steps: int = 0
+    allocation_examples: int = 1000
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,7 @@ class Setting:
     width: float
     depth: float
     inputs: Literal["standardised", "unit"]
+    loss: Literal["cross_entropy", "square"]
     examples: int | None
     validation: int
     split_seed: int
@@ -319,6 +331,8 @@ def _check_output(where: str, output: Output, params: Params) -> None:
             raise ConfigError(f"settings.{setting}.small_batch: null, but {where} shows {method}, which needs it")
         if not spec.regularised:
             continue
+        loss, allowed = params.settings[setting].loss, f"cross_entropy, as {where} shows {method}"
+        _require(loss == "cross_entropy", f"settings.{setting}.loss", loss, allowed)
         grid = params.grid(setting, method)
         if not grid:
             own = method in params.settings[setting].coefficients
@@ -332,12 +346,17 @@ def _check_output(where: str, output: Output, params: Params) -> None:
 
 
 def _check_measure(where: str, measure: Measure) -> None:
-    ones = dict.fromkeys(("evaluate_every", "curvature_every", "hessian_examples"), 1)
-    for key, least in {**ones, "hessian_probes": 2, "fisher_steps": 0}.items():
+    ones = ("evaluate_every", "hessian_examples", "spectra_examples", "spectra_eigenvalues", "covariance_batch")
+    ones += ("trajectory_every", "trajectory_examples", "allocation_examples")
+    zeros = ("fisher_steps", "covariance_batches", "trajectory_steps", "allocation_steps")
+    for key, least in {**dict.fromkeys(ones, 1), **dict.fromkeys(zeros, 0), "hessian_probes": 2}.items():
         _require(getattr(measure, key) >= least, f"{where}.{key}", getattr(measure, key), f"at least {least}")
-    for key in ("train_examples", "fisher_examples", "hessian_every"):
+    for key in ("curvature_every", "train_examples", "fisher_examples", "hessian_every", "spectra_every"):
         value = getattr(measure, key)
         _require(value is None or value >= 1, f"{where}.{key}", value, "null or at least 1")
+    _require(measure.covariance_batches != 1, f"{where}.covariance_batches", 1, "0, or at least 2")
+    known = not measure.trajectory_steps or measure.covariance_batches
+    _require(known, f"{where}.covariance_batches", 0, "at least 2, as trajectory_steps asks for K")
 
 
 def _check_setting(where: str, name: str, setting: Setting, params: Params) -> None:
@@ -375,6 +394,7 @@ def _check_setting(where: str, name: str, setting: Setting, params: Params) -> N
     _check_grid(f"{where}.learning_rates", setting.learning_rates)
     _require(bool(setting.learning_rates), f"{where}.learning_rates", "empty", "at least one value")
     _check_measure(f"{where}.measure", setting.measure)
+    _check_measured(f"{where}.measure", setting)
     for method, grid in setting.coefficients.items():
         _known(f"{where}.coefficients", method, params.methods)
         _check_grid(f"{where}.coefficients.{method}", grid)
@@ -408,6 +428,23 @@ def _check_setting(where: str, name: str, setting: Setting, params: Params) -> N
         raise ConfigError(
             f"{where}.validation: 0, but grids and best_validation choose by validation accuracy; hold some images out"
         )
+
+
+def _check_measured(where: str, setting: Setting) -> None:
+    """What is measured has to exist: enough examples, and a distribution of labels where the Fisher matrix is."""
+    measure = setting.measure
+    for key in ("trajectory_examples", "allocation_examples"):
+        count = getattr(measure, key) if getattr(measure, key.replace("examples", "steps")) else 0
+        _require(count <= (setting.examples or inf), f"{where}.{key}", count, "at most the setting's `examples`")
+    count = measure.covariance_batches * measure.covariance_batch
+    measures_it = measure.spectra_every is not None or measure.trajectory_steps
+    text = f"{measure.covariance_batches} of {measure.covariance_batch} examples"
+    fits = not measures_it or count <= (setting.examples or inf)
+    _require(fits, f"{where}.covariance_batches", text, "at most the setting's `examples` together")
+    for key, off in {"curvature_every": None, "fisher_steps": 0, "hessian_every": None}.items():
+        value = getattr(measure, key)
+        _require(setting.loss == "cross_entropy" or value == off, f"{where}.{key}", value,
+                 f"{'null' if off is None else off}, as Tr(F) and Tr(H) are of the cross-entropy")  # fmt: skip
 
 
 def _check_start(where: str, setting: Setting, params: Params) -> None:

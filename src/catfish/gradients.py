@@ -1,6 +1,6 @@
-"""What penalties, curvature and training share: labels drawn from the model, gradients, weights that are moved."""
+"""What training, penalties and curvature share: losses, gradients, sampled labels, weights that are moved."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -32,13 +32,31 @@ def uniform_labels(logits: Tensor, generator: torch.Generator | None = None) -> 
     return torch.randint(logits.shape[1], size, generator=generator, device=logits.device)
 
 
-def loss_gradient(logits: Tensor, labels: Tensor, inputs: list[Tensor], differentiable: bool = False) -> list[Tensor]:
-    """The gradient of the mean cross-entropy with respect to each of `inputs`; zero for one that it does not use.
+def square_loss(outputs: Tensor, labels: Tensor, reduction: str = "mean") -> Tensor:
+    """1/2 ||z - e_y||^2 of outputs z (B, K) and labels y (B,), e_y with 1 at the label and 0 elsewhere (Cohen et al.
+    2021): its mean over the examples (), or with reduction "none" all of them (B,).
+    """
+    targets = labels[:, None] == torch.arange(outputs.shape[1], device=labels.device)  # one_hot is not for vmap
+    losses = (outputs - targets.to(outputs.dtype)).square().sum(1) / 2
+    return losses.mean() if reduction == "mean" else losses
+
+
+LOSSES: dict[str, Callable[..., Tensor]] = {"cross_entropy": F.cross_entropy, "square": square_loss}
+
+
+def loss_gradient(
+    logits: Tensor,
+    labels: Tensor,
+    inputs: list[Tensor],
+    differentiable: bool = False,
+    loss: Callable[..., Tensor] = F.cross_entropy,
+) -> list[Tensor]:
+    """The gradient of the mean loss with respect to each of `inputs`; zero for one that it does not use.
 
     logits (B, K), labels (B,) class numbers; with `differentiable` the result can be differentiated again.
     """
-    loss = F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), labels)
-    return list(torch.autograd.grad(loss, inputs, create_graph=differentiable, materialize_grads=True))
+    value = loss(logits.to(torch.promote_types(logits.dtype, torch.float32)), labels)
+    return list(torch.autograd.grad(value, inputs, create_graph=differentiable, materialize_grads=True))
 
 
 def squared_norm(tensors: list[Tensor]) -> Tensor:

@@ -19,6 +19,9 @@ ETA_STAR = "eta_star"
 BEST = "best"
 RUN_FILES = ("run.json", "history.csv", "timing.csv")
 STEPS_FILE = "steps.csv"  # of runs that measure at single steps
+TRAJECTORY_FILE = "trajectory.csv"  # of runs that record where the first steps lead
+ALLOCATION_FILE = "allocation.csv"  # of runs that allocate the first steps' loss changes to layers
+STEP_FILES = {STEPS_FILE: "fisher_steps", TRAJECTORY_FILE: "trajectory_steps", ALLOCATION_FILE: "allocation_steps"}
 WEIGHTS_FILE = "weights.pt"  # of runs that others start from
 CHECKPOINTS = ("checkpoint.pt", "checkpoint.older.pt")  # while a run goes on; the second in case the first is damaged
 NORMS_FILE = "norms.pt"  # of runs whose gradient norms others take
@@ -110,6 +113,7 @@ class Run:
     measure: Measure
     seed: int
     code_version: int
+    loss: str = "cross_entropy"
     forward_batch: int | None = None
     sam: bool = False
     step_norm: str | None = None
@@ -139,6 +143,11 @@ def _filled(found: dict[str, Any]) -> dict[str, Any]:
 
 def _defaults(spec: type) -> dict[str, Any]:
     return {item.name: item.default for item in fields(spec) if item.default is not MISSING}
+
+
+def step_files(measure: dict[str, Any]) -> tuple[str, ...]:
+    """The tables with rows of single steps that a run has, by its `measure` as in run.json, also of older versions."""
+    return tuple(name for name, key in STEP_FILES.items() if measure.get(key))
 
 
 def canonical(value: Any) -> str:
@@ -194,7 +203,7 @@ class Plan:
 
     def run_files(self, configuration: Configuration) -> tuple[str, ...]:
         """The names of the files in each of a configuration's run folders."""
-        steps = (STEPS_FILE,) if self.params.settings[configuration.setting].measure.fisher_steps else ()
+        steps = step_files(asdict(self.params.settings[configuration.setting].measure))
         weights = (WEIGHTS_FILE,) if configuration.setting in self._started_from else ()
         norms = (NORMS_FILE,) if configuration in self._recorded else ()
         return (*RUN_FILES, *steps, *weights, *norms)

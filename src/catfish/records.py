@@ -1,5 +1,5 @@
 """The files of a run: run.json (what it was and how it ended), history.csv and timing.csv (one row per epoch), and in
-some runs steps.csv (one row per step).
+some runs steps.csv, trajectory.csv and allocation.csv (rows of single steps).
 
 Everything written here appears under its final name only when it is complete; history and timing grow by whole rows
 and are cut back to the last checkpoint when a run is resumed.
@@ -35,6 +35,11 @@ COLUMNS = (
     "noisy_gradient_norm",
     "hessian_trace",  # Tr(H)
     "hessian_trace_error",  # its standard error over the probes
+    "hessian_largest",  # lambda_H^1
+    "hessian_conditioning",  # lambda_H^k / lambda_H^1, of the k largest eigenvalues asked for; empty for k = 1
+    "covariance_largest",  # lambda_K^1
+    "covariance_conditioning",  # lambda_K^* / lambda_K^1
+    "covariance_trace",  # Tr(K)
 )
 STEP_COLUMNS = (
     "step",  # from 1; each row is about the weights before it
@@ -55,6 +60,17 @@ RECORD = {
     "outcome.status": str,
 }
 SELECTION = {"best": NUMBER, "edge": str | None, "grid": list}
+TRAJECTORY_COLUMNS = (  # and behind them output_0, output_1, ...: the softmax of each example, one after the other
+    "step",  # taken so far
+    "covariance_largest",  # lambda_K^1
+    "train_accuracy",  # of the examples whose outputs follow
+)
+ALLOCATION_COLUMNS = (  # and behind them the layers, each with the loss change that it brought
+    "step",  # from 1; each row is about what that step did
+    "loss_before",  # of the allocation's examples
+    "loss_after",
+    "helping",  # share of the parameters whose own allocation is negative
+)
 TIMING_COLUMNS = ("epoch", "train_seconds", "evaluation_seconds", "curvature_seconds")
 
 

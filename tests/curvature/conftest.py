@@ -233,17 +233,17 @@ def exact_trace(model: nn.Module, x: torch.Tensor) -> float:
     return total
 
 
-def dense_hessian(model, x, y):
+def dense_hessian(model, x, y, loss=F.cross_entropy):
     """(P, P) in evaluation mode."""
     parameters = {name: p.detach() for name, p in model.named_parameters()}
     sizes = [p.numel() for p in parameters.values()]
 
-    def loss(vector):
+    def along(vector):
         pieces = [part.view_as(p) for part, p in zip(vector.split(sizes), parameters.values())]
-        return F.cross_entropy(functional_call(model, dict(zip(parameters, pieces)), (x,)), y)
+        return loss(functional_call(model, dict(zip(parameters, pieces)), (x,)), y)
 
     model.eval()
-    matrix = hessian(loss)(torch.cat([p.flatten() for p in parameters.values()]))
+    matrix = hessian(along)(torch.cat([p.flatten() for p in parameters.values()]))
     model.train()
     return matrix
 

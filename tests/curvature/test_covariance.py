@@ -1,5 +1,9 @@
 """The spectrum of the gradient noise against the dense covariance of single gradients."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -8,6 +12,7 @@ from torch.testing import assert_close
 
 from catfish.curvature import covariance
 from catfish.curvature.covariance import gradient_covariance
+from catfish.gradients import square_loss
 
 from .conftest import CLASSES, FAST, GENERIC, IMAGE, gradient_of, network, single_gradients
 
@@ -210,8 +215,8 @@ def test_a_loader_is_read_in_order_and_differentiated_in_chunks(batch, monkeypat
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=16)
     sizes, made = set(), covariance._gradients
 
-    def recorded(model):
-        gradients = made(model)
+    def recorded(*arguments):
+        gradients = made(*arguments)
         return lambda images, labels: (sizes.add(len(images)), gradients(images, labels))[1]
 
     monkeypatch.setattr(covariance, "_gradients", recorded)
@@ -253,3 +258,28 @@ def test_batches_that_cannot_be_read_twice_or_have_no_labels(batch):
         gradient_covariance(model, x)
     with pytest.raises(ValueError, match="gradient_covariance: with batches, labels belong into them"):
         gradient_covariance(model, [(x, y)], y)
+
+
+@pytest.mark.parametrize("group", [1, 3])
+def test_another_loss(group, batch):
+    """The square loss of a linear network, whose gradients are known: (z - e_y) x^T and z - e_y."""
+    x, y = (part[:6] for part in batch)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(x[0].numel(), CLASSES)).double()
+    error = (model(x) - F.one_hot(y, CLASSES)).detach()
+    single = torch.cat([(error[:, :, None] * x.flatten(1)[:, None]).flatten(1), error], dim=1)
+    found = gradient_covariance(model, x, y, group=group, loss=square_loss)
+    check(found, single.unflatten(0, (-1, group)).mean(1))
+
+
+def test_groups_load_no_compiler():
+    code = """
+import sys, torch
+from catfish.curvature import gradient_covariance
+gradient_covariance(torch.nn.Linear(2, 2), torch.randn(8, 2), torch.arange(8) % 2, group=4)
+print("torch._dynamo" in sys.modules)
+"""
+    source = Path(__file__).parents[2] / "src"
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, env={"PYTHONPATH": str(source)}, check=True, capture_output=True, text=True)
+    assert found.stdout == "False\n"

@@ -8,6 +8,7 @@ from torch.testing import assert_close
 from catfish.curvature import fisher_eigenvalues, fisher_trace, hessian_eigenvalues
 from catfish.curvature.evaluation import evaluation_mode
 from catfish.curvature.products import FisherProduct
+from catfish.gradients import square_loss
 
 from .conftest import CLASSES, dense_hessian, network, single_gradients
 
@@ -133,3 +134,14 @@ def test_a_gradient_that_is_an_inner_eigenvector_hides_nothing():
             model, images, labels, tolerance=1e-2, generator=torch.Generator().manual_seed(seed)
         )
         assert found.values.item() == pytest.approx(exact, rel=1e-2)
+
+
+@pytest.mark.parametrize("name", NETWORKS[:2])
+def test_the_hessian_of_the_square_loss(name, batch):
+    """Against the explicit matrix: the loss along every pair of parameters."""
+    model = network(name)
+    exact = torch.linalg.eigvalsh(dense_hessian(model, *batch, loss=square_loss)).flip(0)
+    found = hessian_eigenvalues(model, *batch, count=2, tolerance=1e-8, generator=generator(), loss=square_loss)
+    assert_close(found.values, exact[:2], rtol=1e-7, atol=0)
+    other = hessian_eigenvalues(model, *batch, count=2, tolerance=1e-8, generator=generator())
+    assert (other.values - found.values).abs().max() > 1e-3 * exact[0]

@@ -11,6 +11,7 @@ from catfish.curvature import (
     gradient_norm,
     hessian_eigenvalues,
     hessian_trace,
+    loss_change_allocation,
     per_example_gradient_norms,
 )
 
@@ -34,6 +35,9 @@ MEASUREMENTS = {
         model, x, tolerance=0.1, generator=generator()
     ).values.item(),
     "gradient_covariance": lambda model, x, y: gradient_covariance(model, x, y).trace,
+    "loss_change_allocation": lambda model, x, y: (
+        loss_change_allocation(model, [0.9 * p for p in model.parameters()], x, y).layers
+    ),
 }
 
 

@@ -36,6 +36,11 @@ def vgg11_layers(classes, channels=(64, 128, 256, 256, 512, 512, 512, 512), hidd
             dense(hidden, classes)]  # fmt: skip
 
 
+def mlp_layers(classes, hidden=200):
+    """Cohen et al. 2021: two hidden layers of 200."""
+    return [dense(3 * 32 * 32, hidden), dense(hidden, hidden), dense(hidden, classes)]
+
+
 def counted(model):
     """Parameters of each layer, as the network has them."""
     layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
@@ -43,12 +48,13 @@ def counted(model):
 
 
 @pytest.mark.parametrize(
-    "name, classes, total", [("simplecnn", 10, 361_898), ("vgg11", 100, 9_797_092), ("vgg11", 10, 9_750_922)]
+    "name, classes, total",
+    [("simplecnn", 10, 361_898), ("vgg11", 100, 9_797_092), ("vgg11", 10, 9_750_922), ("mlp_tanh", 10, 656_810)],
 )
 def test_parameter_counts(name, classes, total):
     model = build(name, classes)
     assert sum(p.numel() for p in model.parameters()) == total
-    expected = {"simplecnn": simplecnn_layers, "vgg11": vgg11_layers}[name](classes)
+    expected = {"simplecnn": simplecnn_layers, "vgg11": vgg11_layers, "mlp_tanh": mlp_layers}[name](classes)
     assert counted(model) == expected and sum(expected) == total
 
 

@@ -17,7 +17,7 @@ def fans(layer):
     return inputs * math.prod(window), outputs * math.prod(window)
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", sorted(BUILDERS.keys() - {"mlp_tanh"}))
 def test_biases_are_zero(name):
     torch.manual_seed(0)
     model = slim(name)

@@ -11,6 +11,7 @@ CLASSES, EXAMPLES, EPOCHS, BATCH = 3, 48, 30, 24
 SLIM = {  # width, depth, Adam's learning rate
     "simplecnn": (0.25, 1, 0.005),
     "vgg11": (0.125, 1, 0.003),
+    "mlp_tanh": (0.1, 1, 0.005),
     "wresnet44_3": (0.17, 2 / 7, 0.01),
     "wresnet44_3_skipinit": (0.17, 2 / 7, 0.02),
     "densenet40_12": (0.34, 0.25, 0.02),

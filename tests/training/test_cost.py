@@ -77,6 +77,16 @@ def test_a_late_penalty_and_single_steps_take_their_part(plan):
     assert with_trace - without == 4 * 16.0
 
 
+def test_measurements_around_the_paper_take_their_part(plan):
+    name = "simplecnn_c10"  # 6 steps, 2 epochs
+    setting = plan.params.settings[name]
+    measure = replace(setting.measure, spectra_every=1, trajectory_steps=5, trajectory_every=2, allocation_steps=9)
+    plan.params.settings[name] = replace(setting, measure=measure)
+    job, parts = configuration(plan, "baseline"), {"spectra": 100.0, "trajectory": 1000.0, "allocation": 10000.0}
+    without, whole = (run_seconds(plan, job, timings(plan, **found)) for found in ({}, parts))
+    assert whole - without == 3 * 100 + 3 * 1000 + 6 * 10000
+
+
 def test_what_is_due():
     assert [cost._due(2, every) for every in (1, 2, 3, None)] == [3, 2, 2, 0]
     assert cost._due(300, 10) == 31
@@ -221,6 +231,21 @@ def test_a_calibration_times_every_kind_of_work_once(plan, project, monkeypatch)
     assert set(found["seconds"][work(noisy, fp)]) == {"step"}
     assert found["seconds"][work(noisy, fp)]["step"] > found["seconds"][work(noisy)]["step"] > 0
     assert all(value > 0 for parts in found["seconds"].values() for value in parts.values())
+
+
+def test_a_calibration_times_the_measurements_around_the_paper(plan, project, monkeypatch):
+    monkeypatch.setattr(calibration, "SECONDS", 0.0)
+    name = "simplecnn_c10_steps"
+    setting = plan.params.settings[name]
+    measure = replace(setting.measure, curvature_every=None, hessian_every=None, fisher_steps=0, spectra_every=1,
+                      spectra_examples=16, covariance_batches=2, covariance_batch=8, trajectory_steps=2,
+                      trajectory_examples=4, allocation_steps=2, allocation_examples=8)  # fmt: skip
+    settings = plan.params.settings | {name: replace(setting, measure=measure, loss="square")}
+    outputs = {"figure15": plan.params.outputs["figure15"]}
+    calibration.calibrate(Plan(replace(plan.params, outputs=outputs, settings=settings)), torch.device("cpu"), print)
+    (parts,) = read_json(plan.results / calibration.NAME)["seconds"].values()
+    assert set(parts) == {"step", "image", "spectra", "trajectory", "allocation", "statistics"}
+    assert all(value > 0 for value in parts.values())
 
 
 def test_the_command_calibrates_and_shows_hours(plan, project, tiny_document, monkeypatch, capsys, counted):

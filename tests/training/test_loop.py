@@ -20,6 +20,11 @@ REGULARISERS = [
 ]
 
 
+AROUND = {"spectra_every": 1, "spectra_examples": 40, "covariance_batches": 4, "covariance_batch": 8,
+          "trajectory_steps": 5, "trajectory_every": 2, "trajectory_examples": 20, "allocation_steps": 4,
+          "allocation_examples": 30}  # fmt: skip
+
+
 def silent(line):
     pass
 
@@ -80,7 +85,7 @@ def test_a_penalty_begins_after_its_onset(make_run, make_data, tmp_path, weights
 def test_measurements_do_not_change_the_trajectory(make_run, make_data, tmp_path, weights, changes):
     run = make_run("vgg11_c100_noise25", augment="flip_crop", **changes)
     nothing = replace(run.measure, evaluate_every=9, curvature_every=9, hessian_every=None)
-    everything = replace(run.measure, hessian_every=1, train_examples=50, fisher_steps=4)
+    everything = replace(run.measure, hessian_every=1, train_examples=50, fisher_steps=4, **AROUND)
     data = make_data("vgg11_c100_noise25")
     torch.manual_seed(0)
     train(replace(run, measure=nothing), data, tmp_path / "a")
@@ -96,7 +101,10 @@ def test_everything_that_is_promised_is_measured(make_run, make_data, tmp_path):
     assert tuple(history.columns) == COLUMNS
     once = ["hessian_trace", "hessian_trace_error"]
     assert history[once].notna().sum().tolist() == [2, 2]
-    assert history.drop(columns=[*once, "learning_rate", "minibatch_loss"]).notna().all().all()
+    unasked = [column for column in COLUMNS if column.startswith("covariance")]
+    unasked += ["hessian_largest", "hessian_conditioning"]
+    assert history[unasked].isna().all().all()
+    assert history.drop(columns=[*once, *unasked, "learning_rate", "minibatch_loss"]).notna().all().all()
     assert history["learning_rate"].tolist()[1:] == [0.02, 0.002]
     mean = 0.75 * history["clean_accuracy"] + 0.25 * history["noisy_accuracy"]
     assert mean.to_numpy() == pytest.approx(history["train_accuracy"].to_numpy(), abs=1e-6)

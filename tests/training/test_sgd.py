@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
@@ -33,10 +34,11 @@ def weights(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def test_the_numbers_are_those_of_torchs_optimiser():
-    ours, torchs = network(), network()
-    train_ours(ours, SGD(ours.parameters(), 0.1, **SETTINGS), 6)
-    reference = torch.optim.SGD(torchs.parameters(), 0.1, fused=True, **SETTINGS)
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+def test_the_numbers_are_those_of_torchs_optimiser(momentum):
+    ours, torchs, settings = network(), network(), SETTINGS | {"momentum": momentum}
+    train_ours(ours, SGD(ours.parameters(), 0.1, **settings), 6)
+    reference = torch.optim.SGD(torchs.parameters(), 0.1, fused=True, **settings)
     train(torchs, reference, 6, lambda rate: reference.param_groups[0].update(lr=rate))
     assert torch.equal(weights(ours), weights(torchs))
     assert not torch.equal(weights(ours), weights(network()))

@@ -9,14 +9,22 @@ from typing import Any
 import pandas as pd
 
 from catfish.errors import RecordError
-from catfish.plan import RUN_FILES, STEPS_FILE, Configuration, Plan
-from catfish.records import COLUMNS, STEP_COLUMNS, TIMING_COLUMNS, altered, read_record
+from catfish.plan import ALLOCATION_FILE, RUN_FILES, STEPS_FILE, TRAJECTORY_FILE, Configuration, Plan, step_files
+from catfish.records import (
+    ALLOCATION_COLUMNS,
+    COLUMNS,
+    STEP_COLUMNS,
+    TIMING_COLUMNS,
+    TRAJECTORY_COLUMNS,
+    altered,
+    read_record,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedRun:
-    """One run: its folder, run.json, history.csv (a row per epoch from 0, the initialisation), timing.csv, and
-    steps.csv (a row per step from 1) if it measured at single steps.
+    """One run: its folder, run.json, history.csv (a row per epoch from 0, the initialisation) and timing.csv; where it
+    measured them, steps.csv and allocation.csv (a row per step from 1) and trajectory.csv (every so many steps from 0).
     """
 
     folder: Path
@@ -24,6 +32,8 @@ class LoadedRun:
     history: pd.DataFrame
     timing: pd.DataFrame
     steps: pd.DataFrame | None = None
+    trajectory: pd.DataFrame | None = None
+    allocation: pd.DataFrame | None = None
 
     @property
     def completed(self) -> bool:
@@ -111,15 +121,21 @@ def load_run(folder: Path, any_version: bool = False) -> LoadedRun:
     epochs = record["run"]["epochs"] if record["outcome"]["status"] == "completed" else None
     history = _read_table(folder / "history.csv", COLUMNS, any_version, first=0, last=epochs)
     timing = _read_table(folder / "timing.csv", TIMING_COLUMNS, any_version, first=0, last=epochs)
-    measures = record["run"]["measure"].get("fisher_steps")  # runs of older versions lack the key
-    steps = _read_table(folder / STEPS_FILE, STEP_COLUMNS, any_version, first=1) if measures else None
+    measure = record["run"]["measure"]
+    known = {
+        STEPS_FILE: {"columns": STEP_COLUMNS, "first": 1},
+        TRAJECTORY_FILE: {"columns": TRAJECTORY_COLUMNS, "every": measure.get("trajectory_every"), "further": True},
+        ALLOCATION_FILE: {"columns": ALLOCATION_COLUMNS, "first": 1, "further": True},
+    }
+    names = step_files(measure)
+    tables = {Path(name).stem: _read_table(folder / name, any_version=any_version, **known[name]) for name in names}
     if "files" in record or not any_version:
-        for name in altered(folder, record, (*RUN_FILES, STEPS_FILE) if measures else RUN_FILES):
+        for name in altered(folder, record, (*RUN_FILES, *names)):
             raise RecordError(
                 f"{folder / name}: missing, or altered since the run ended (another sha256 than in run.json); "
                 "delete the run's folder and train again"
             )
-    return LoadedRun(folder, record, history, timing, steps)
+    return LoadedRun(folder, record, history, timing, **tables)
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -133,11 +149,18 @@ def _record(path: Path) -> dict[str, Any]:
 
 
 def _read_table(
-    path: Path, columns: tuple[str, ...], any_version: bool, first: int, last: int | None = None
+    path: Path,
+    columns: tuple[str, ...],
+    any_version: bool,
+    first: int = 0,
+    last: int | None = None,
+    every: int = 1,
+    further: bool = False,
 ) -> pd.DataFrame:
     """A table with one row for every value of its first column, an epoch or step, from `first` up to `last` if given.
 
-    Cells that were not measured are NaN.
+    every: how far apart the rows are; further: whether other columns come behind these. Cells that were not measured
+    are NaN.
     """
     index = columns[0]
     cure = "delete the run's folder and train again"
@@ -146,6 +169,8 @@ def _read_table(
     except FileNotFoundError as error:
         raise RecordError(f"{path}: missing; {cure}") from error
     header = tuple(text.partition("\n")[0].split(","))
+    if further:
+        columns = columns + header[len(columns) :]
     if header != columns and not any_version:
         unlike = sorted(set(header) ^ set(columns)) or ["their order"]
         raise RecordError(f"{path}: other columns than this version writes ({', '.join(unlike)}); {cure}")
@@ -155,8 +180,9 @@ def _read_table(
         table = pd.read_csv(StringIO(text), dtype=float).reindex(columns=columns).astype({index: int})
     except ValueError as error:
         raise RecordError(f"{path}: not a table of numbers ({error}); {cure}") from error
-    if table[index].tolist() != list(range(first, first + len(table))) or table.empty:
-        raise RecordError(f"{path}: its rows are not the {index}s {first}, {first + 1}, {first + 2}, ...; {cure}")
+    if table[index].tolist() != list(range(first, first + every * len(table), every)) or table.empty:
+        wanted = ", ".join(str(first + every * number) for number in range(3))
+        raise RecordError(f"{path}: its rows are not the {index}s {wanted}, ...; {cure}")
     if last is not None and table[index].iloc[-1] != last:
         raise RecordError(f"{path}: ends at {index} {table[index].iloc[-1]}, but the run completed {last}; {cure}")
     return table

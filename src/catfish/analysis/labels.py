@@ -33,7 +33,7 @@ _METHODS = {
     "normalised_gd": ("Normalised GD", "Normalised GD"),
 }
 _MODELS = {"simplecnn": "SimpleCNN", "vgg11": "VGG11", "densenet40_12": "DenseNet", "wresnet44_3": "WResNet",
-           "wresnet44_3_skipinit": "WResNet"}  # fmt: skip
+           "wresnet44_3_skipinit": "WResNet", "mlp_tanh": "FC-tanh"}  # fmt: skip
 _DATASETS = {"cifar10": "C10", "cifar100": "C100", "tinyimagenet": "TinyImageNet", "imagenet": "ImageNet",
              "imagenet64": "ImageNet 64x64", "digits": "digits"}  # fmt: skip
 EPOCHS = {"last": "the last epoch", "best_validation": "the epoch of the best validation accuracy"}
@@ -49,9 +49,9 @@ def method_tex(name: str) -> str:
 
 
 def output(name: str) -> str:
-    """An output as in `Table 1`, and `Table M3` for those of the follow-up paper."""
-    kind, number = re.fullmatch(r"(?:mech_)?([a-z]+)(\d*)", name).groups()
-    return f"{'Micro-batch ' * name.startswith('mech_')}{kind.capitalize()} {number}"
+    """An output as in `Table 1`, and `Table M1` for those around the paper."""
+    around, kind, number = re.fullmatch(r"(mech_)?([a-z]+)(\d*)", name).groups()
+    return f"{kind.capitalize()} {'M' if around else ''}{number}"
 
 
 def setting(params: Params, name: str) -> str:

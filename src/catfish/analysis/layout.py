@@ -28,15 +28,15 @@ def markdown(params: Params, name: str, frame: pd.DataFrame) -> str:
 
 def latex(params: Params, name: str, frame: pd.DataFrame) -> str:
     """A booktabs table in the `table*` environment, notes below."""
-    cells = _layout(params, name, frame).map(_tex)
+    cells = _layout(params, name, frame).map(tex)
     cells.columns = ["", *map(labels.method_tex, params.outputs[name].methods)]
     table = cells.to_latex(
         index=False,
         column_format="l" + "r" * (cells.shape[1] - 1),
-        caption=_tex(f"{TABLES[name].title}, {labels.output(name)} of {_origin(name)}. {_heading(params, name)}"),
+        caption=tex(f"{TABLES[name].title}, {labels.output(name)} of {_origin(name)}. {_heading(params, name)}"),
         label=f"tab:{name}",
     )
-    notes = " ".join(_tex(note) for note in _notes(params, name, frame))
+    notes = " ".join(tex(note) for note in _notes(params, name, frame))
     return (
         table.replace("\\begin{table}\n", _LATEX_BEGIN)
         .replace("\\end{tabular}\n", f"\\end{{tabular}}\n\\par\\smallskip {notes}\n")
@@ -44,7 +44,7 @@ def latex(params: Params, name: str, frame: pd.DataFrame) -> str:
     )
 
 
-def _tex(text: str) -> str:
+def tex(text: str) -> str:
     """Markdown text of this module as LaTeX."""
     text = re.sub(r"([%_&#])", r"\\\1", text)
     for plain, tex in {
@@ -63,7 +63,7 @@ def _tex(text: str) -> str:
 
 
 def _origin(name: str) -> str:
-    return "the follow-up paper's experiments" if name.startswith("mech_") else "the paper"
+    return "the experiments around the paper" if name.startswith("mech_") else "the paper"
 
 
 def _heading(params: Params, name: str) -> str:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from catfish.analysis.result_folder import run_folders
 from catfish.errors import RecordError, ResultError
-from catfish.plan import STEPS_FILE, Configuration, Plan
+from catfish.plan import STEP_FILES, Configuration, Plan
 from catfish.records import altered, read_json, read_record
 
-NUMBERS = ("history.csv", STEPS_FILE)  # timing.csv differs from machine to machine
+NUMBERS = ("history.csv", *STEP_FILES)  # timing.csv differs from machine to machine
 
 
 @dataclass

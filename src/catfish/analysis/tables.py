@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from catfish.analysis import labels, layout, published, webpage
+from catfish.analysis import labels, layout, mechanism_tables, published, webpage
 from catfish.analysis.collect import Case, load
 from catfish.analysis.quantities import TABLES, Quantity
 from catfish.analysis.statistics import summarise
@@ -21,9 +21,12 @@ def render(plan: Plan, name: str, folder: Path | None = None) -> list[Path]:
 
     Raises ConfigError for an unknown table, RecordError if a run or selection cannot be read.
     """
-    if name not in TABLES:
-        raise ConfigError(f"outputs.{name}: no such table; there are: {', '.join(TABLES)}")
     folder = plan.figures if folder is None else folder
+    if name in mechanism_tables.TABLES:
+        return mechanism_tables.render(plan, name, folder)
+    if name not in TABLES:
+        known = ", ".join([*TABLES, *mechanism_tables.TABLES])
+        raise ConfigError(f"outputs.{name}: no such table; there are: {known}")
     frame = collect(plan, name)
     markdown = layout.markdown(plan.params, name, frame)
     texts = {

@@ -1,5 +1,6 @@
 """Measurements of a model's loss geometry; none changes parameters, buffers, modes, gradients or global randomness."""
 
+from catfish.curvature.allocation import Allocation, layer_names, loss_change_allocation
 from catfish.curvature.covariance import GradientCovariance, gradient_covariance
 from catfish.curvature.eigenvalues import fisher_eigenvalues, hessian_eigenvalues
 from catfish.curvature.fisher import fisher_trace, fisher_trace_minibatch
@@ -9,6 +10,7 @@ from catfish.curvature.lanczos import Eigenpairs
 from catfish.curvature.per_example import per_example_gradient_norms
 
 __all__ = [
+    "Allocation",
     "Eigenpairs",
     "GradientCovariance",
     "fisher_eigenvalues",
@@ -18,5 +20,7 @@ __all__ = [
     "gradient_norm",
     "hessian_eigenvalues",
     "hessian_trace",
+    "layer_names",
+    "loss_change_allocation",
     "per_example_gradient_norms",
 ]

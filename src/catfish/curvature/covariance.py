@@ -46,14 +46,19 @@ class GradientCovariance:
 
 
 def gradient_covariance(
-    model: nn.Module, x: Source, y: Tensor | None = None, group: int = 1, memory: int = 2**30
+    model: nn.Module,
+    x: Source,
+    y: Tensor | None = None,
+    group: int = 1,
+    memory: int = 2**30,
+    loss: Callable[..., Tensor] = F.cross_entropy,
 ) -> GradientCovariance:
     """K = 1/n sum_i (g_i - g)(g_i - g)^T, g_i the mean gradient of the i-th `group` consecutive examples, g their mean.
 
     Jastrzebski et al. 2020, "The Break-Even Point on Optimization Trajectories of Deep Neural Networks", whose groups
     are mini-batches. x (B, ...), y (B,) class numbers, or batches of pairs, of which a group may take parts; n = B /
-    group. They move to the model's device in blocks. Gradients of the cross-entropy over the trained parameters,
-    evaluation mode.
+    group. They move to the model's device in blocks. Gradients over the trained parameters of loss(outputs, labels), a
+    mean over examples; evaluation mode.
 
     K shares its non-zero eigenvalues, at most n - 1, with the centred Gram matrix (n, n) of the gradients, here in
     float64. Zero is what rounding alone can make of it: up to n eps64 lambda_K^1 + (8 eps G)^2, where eps is the
@@ -78,7 +83,7 @@ def gradient_covariance(
     with evaluation_mode(model):
         size = sum(p.numel() * p.element_size() for p in trainable(model))
         rows, chunk = _rows(memory, size, group)
-        gradients = _gradients(model)
+        gradients = _gradients(model, loss, group)
 
         def chunks(first: int) -> Iterator[tuple[int, Tensor]]:
             for start, images, own in _groups(labelled(model, x, y, _NAME), labels, group, chunk):
@@ -110,16 +115,33 @@ def _groups(
         raise ValueError(_CHANGED)
 
 
-def _gradients(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
-    """The function from groups of images (m, group, ...) and labels (m, group) to their gradients (m, P)."""
+def _gradients(model: nn.Module, loss: Callable[..., Tensor], group: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """The function from groups of images (m, group, ...) and labels (m, group) to their gradients (m, P).
+
+    Groups one after the other: vmap is no faster there, and it loads torch's compiler, a second for every process.
+    """
+    return _of_examples(model, loss) if group == 1 else _of_groups(model, loss)
+
+
+def _of_groups(model: nn.Module, loss: Callable[..., Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    parameters = trainable(model)
+
+    def gradient(images: Tensor, labels: Tensor) -> Tensor:
+        value = loss(model(images), labels)
+        return torch.cat([g.flatten() for g in torch.autograd.grad(value, parameters, materialize_grads=True)])
+
+    return lambda x, y: torch.stack([gradient(images, labels) for images, labels in zip(x, y)])
+
+
+def _of_examples(model: nn.Module, loss: Callable[..., Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
     trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
     fixed = {name: p.detach() for name, p in model.named_parameters() if not p.requires_grad}
     fixed |= {name: b.detach() for name, b in model.named_buffers()}
 
-    def loss(parameters: dict[str, Tensor], images: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(functional_call(model, (parameters, fixed), (images,)), labels)
+    def mean(parameters: dict[str, Tensor], images: Tensor, labels: Tensor) -> Tensor:
+        return loss(functional_call(model, (parameters, fixed), (images,)), labels)
 
-    of_groups = vmap(grad(loss), in_dims=(None, 0, 0), randomness="error")
+    of_groups = vmap(grad(mean), in_dims=(None, 0, 0), randomness="error")
     return lambda x, y: torch.cat([part.flatten(1) for part in of_groups(trained, x, y).values()], dim=1)
 
 

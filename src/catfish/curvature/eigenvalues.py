@@ -1,9 +1,11 @@
 """The outermost eigenvalues of the loss's Hessian and of the Fisher information matrix, by Lanczos."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from catfish.curvature.data import Source
 from catfish.curvature.evaluation import evaluation_mode
@@ -21,14 +23,16 @@ def hessian_eigenvalues(
     max_steps: int = 300,
     generator: torch.Generator | None = None,
     vectors: bool = False,
+    loss: Callable[..., Tensor] = F.cross_entropy,
 ) -> Eigenpairs:
-    """The `count` largest or smallest eigenvalues, by sign and not by magnitude, of the mean cross-entropy's Hessian.
+    """The `count` largest or smallest eigenvalues, by sign and not by magnitude, of the Hessian of the mean loss.
 
-    x (B, ...), y (B,), or batches of pairs. The result's `values` (k,) descend; `residuals` bound the error of each:
-    within residuals[i] of values[i] lies an eigenvalue. Ends when all residuals are at most `tolerance` times the
-    largest magnitude and nothing found so far may lie further out, see `lanczos`; if `max_steps` products do not
-    suffice, `converged` is False and a RuntimeWarning says so. An eigenvalue's own error is about its residual's square
-    over the gap to the next, so far smaller where it stands alone. Repeated eigenvalues: see `lanczos`.
+    x (B, ...), y (B,), or batches of pairs; loss(outputs, y): their mean. The result's `values` (k,) descend;
+    `residuals` bound the error of each: within residuals[i] of values[i] lies an eigenvalue. Ends when all residuals
+    are at most `tolerance` times the largest magnitude and nothing found so far may lie further out, see `lanczos`; if
+    `max_steps` products do not suffice, `converged` is False and a RuntimeWarning says so. An eigenvalue's own error is
+    about its residual's square over the gap to the next, so far smaller where it stands alone. Repeated eigenvalues:
+    see `lanczos`.
 
     Costs `steps` products with H, about two forward and backward passes each (three for several batches, and the
     gradient), and `steps` vectors of the parameters' size. The start is the gradient and a random vector in equal
@@ -36,7 +40,7 @@ def hessian_eigenvalues(
     Raises ValueError for no examples, for data that can be read only once, and as `lanczos` does.
     """
     with evaluation_mode(model):
-        product = HessianProduct(model, x, y, "hessian_eigenvalues")
+        product = HessianProduct(model, x, y, "hessian_eigenvalues", loss)
         gradient = product.mean(product.graph, lambda graph: torch.cat([g.detach().flatten() for g in graph]))
         start = _mixed(product.random(generator), gradient)
         return lanczos(product, start, count, which, tolerance, max_steps, vectors=vectors)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from catfish.convolution import TwiceDifferentiable
 from catfish.curvature.data import Source, again, batches, labelled
@@ -74,12 +75,23 @@ def _flat(tensors: list[Tensor]) -> Tensor:
 
 
 class HessianProduct(Product):
-    """H of the mean cross-entropy. One product costs about two forward and backward passes, with batches three."""
+    """H of the mean loss. One product costs about two forward and backward passes, with batches three."""
 
     forms_work = True  # until they turn out not to
 
+    def __init__(
+        self,
+        model: nn.Module,
+        x: Source,
+        y: Tensor | None,
+        name: str,
+        loss: Callable[..., Tensor] = F.cross_entropy,
+    ):
+        super().__init__(model, x, y, name)
+        self.loss = loss
+
     def forms(self, vectors: list[Tensor]) -> list[float]:
-        """v^T H v for each v, by `QuadraticForm` if it can read the model, else by products."""
+        """v^T H v for each v, by `QuadraticForm` if it can read the model, else by products; of the cross-entropy."""
         if self.forms_work:
             pieces = [self.pieces(vector) for vector in vectors]
             try:
@@ -99,7 +111,7 @@ class HessianProduct(Product):
 
     def graph(self, inputs: Tensor, labels: Tensor) -> list[Tensor]:
         with TwiceDifferentiable():
-            return loss_gradient(self.model(inputs), labels, self.parameters, differentiable=True)
+            return loss_gradient(self.model(inputs), labels, self.parameters, differentiable=True, loss=self.loss)
 
     def product(self, graph: list[Tensor], pieces: list[Tensor]) -> list[Tensor]:
         dependent = [(g, v) for g, v in zip(graph, pieces) if g.requires_grad]

@@ -12,14 +12,16 @@ import torch
 
 from catfish.config import Method, Setting
 from catfish.datasets.sizes import SIZES
-from catfish.plan import ETA_STAR, Configuration, Plan, Run, canonical
+from catfish.gradients import trainable
+from catfish.plan import ALLOCATION_FILE, ETA_STAR, STEPS_FILE, TRAJECTORY_FILE, Configuration, Plan, Run, canonical
 from catfish.records import write_json
 from catfish.training.batch_norm import refreshed_statistics
 from catfish.training.batches import Data, Examples, Pixels
 from catfish.training.loop import train_epoch
-from catfish.training.measurements import PIXELS_AT_ONCE, evaluate, gradients, hessian, step_fisher_trace
+from catfish.training.measurements import PIXELS_AT_ONCE, evaluate, gradients, hessian, spectra
 from catfish.training.memory import exhausted, keep_freed_memory
 from catfish.training.state import State, initial_state
+from catfish.training.step_measurements import allocation, step_fisher_trace, trajectory_point
 from catfish.training.train import provenance
 
 SECONDS = 1.0  # for which a part is repeated; a slow one is made twice, the first time as a warm-up
@@ -28,9 +30,12 @@ PROBES = 5  # of Tr(H) at most; more take proportionally longer
 SMALL = 1e-6  # learning rate and coefficient: the network stays as it is
 NAME = "calibration.json"  # below results/<scale>
 
-OF_SETTING = ("model", "width", "depth", "dataset", "inputs", "augment", "batch_size", "precision",
+OF_SETTING = ("model", "width", "depth", "dataset", "inputs", "loss", "augment", "batch_size", "precision",
               "forward_batch", "batch_norm_batches")  # fmt: skip
-OF_MEASURE = ("fisher_examples", "hessian_probes", "hessian_examples")
+OF_MEASURE = ("fisher_examples", "hessian_probes", "hessian_examples", "spectra_examples", "spectra_eigenvalues",
+              "covariance_batches", "covariance_batch", "trajectory_examples", "allocation_examples")  # fmt: skip
+SOMETIMES = ("curvature_every", "spectra_every", "fisher_steps", "trajectory_steps", "allocation_steps")
+OF_STEPS = {"trace": STEPS_FILE, "trajectory": TRAJECTORY_FILE, "allocation": ALLOCATION_FILE}  # part: its table
 OF_METHOD = ("penalty", "first_examples", "micro_batch", "derivative", "sam")
 
 
@@ -38,7 +43,7 @@ def work(setting: Setting, method: Method | None = None) -> str:
     """What decides how long a step takes, and with no method how long the measurements take, as text."""
     kind = {name: getattr(setting, name) for name in OF_SETTING}
     kind |= {name: getattr(setting.measure, name) for name in OF_MEASURE}
-    kind |= {"noisy": setting.label_noise > 0, "steps": setting.measure.fisher_steps > 0}
+    kind |= {"noisy": setting.label_noise > 0, **{name: bool(getattr(setting.measure, name)) for name in SOMETIMES}}
     if method is not None and (method.penalty or method.sam or method.micro_batch):
         kind |= {name: getattr(method, name) for name in OF_METHOD}
     return canonical(kind)
@@ -48,9 +53,9 @@ def calibrate(plan: Plan, device: torch.device, say: Callable[[str], None] = pri
     """Time each kind of work in the plan, and write {"hardware", "torch", "threads", "seconds": {work: {part: s}}}.
 
     Parts: `step`, with a penalty one that recomputes it; without a penalty also `image` (one image evaluated),
-    `gradients`, `hessian`, `statistics` (of batch norm) and, where single steps are measured, `trace`. The file is
-    written after each kind, for what is known should a later one exceed the memory (ResultError, or a kill).
-    On a CPU one thread works, as in the workflow's jobs.
+    `gradients`, `hessian`, `spectra`, `statistics` (of batch norm) and, where single steps are measured, `trace`,
+    `trajectory` and `allocation`, a row each. The file is written after each kind, for what is known should a later one
+    exceed the memory (ResultError, or a kill). On a CPU one thread works, as in the workflow's jobs.
     """
     keep_freed_memory()
     if device.type == "cpu":
@@ -87,7 +92,8 @@ def _timings(plan: Plan, configuration: Configuration, method: Method | None, de
         run = replace(run, **form, coefficient=SMALL, every=1, onset=0)
     data = _random_data(run, plan.params.settings[configuration.setting], device)
     state = initial_state(run, data.classes, device)
-    state.step = run.measure.fisher_steps  # past the steps that are measured, which have a time of their own
+    # Past the steps that are measured, which have a time of their own.
+    state.step = max(run.measure.fisher_steps, run.measure.trajectory_steps, run.measure.allocation_steps)
     seconds = {"step": _step(run, state, data)}
     return seconds if method is not None else seconds | dict(_measurements(run, state.model, data, device))
 
@@ -112,20 +118,33 @@ def _measurements(run: Run, model, data: Data, device: torch.device) -> Iterator
     size = SIZES[run.split.dataset]
     at_once = max(1, PIXELS_AT_ONCE // size.side**2)
     some = data.train.subset(torch.arange(at_once, device=device))
-    yield "image", _timed(lambda: evaluate(model, some, data.pixels), device) / at_once
+    yield "image", _timed(lambda: evaluate(model, some, data.pixels, run.loss), device) / at_once
     examples = run.measure.fisher_examples or run.batch_size
     part = _measuring(run, fisher_examples=min(examples, at_once))
     factor = examples / part.measure.fisher_examples
-    yield "gradients", factor * _timed(lambda: dict(gradients(part, model, data, 0)), device)
+    if run.measure.curvature_every:
+        yield "gradients", factor * _timed(lambda: dict(gradients(part, model, data, 0)), device)
     if run.measure.fisher_steps:
         yield "trace", factor * _timed(lambda: step_fisher_trace(part, model, data, 0), device)
     probed = _measuring(run, hessian_probes=min(run.measure.hessian_probes, PROBES))
     factor = run.measure.hessian_probes / probed.measure.hessian_probes
     if run.measure.hessian_every:
         yield "hessian", factor * _timed(lambda: dict(hessian(probed, model, data, 0)), device)
+    yield from _around_the_paper(run, model, data, device)
     if run.batch_norm_batches:
         one = replace(run, batch_norm_batches=1)
         yield "statistics", run.batch_norm_batches * _timed(lambda: _refresh(one, model, data), device)
+
+
+def _around_the_paper(run: Run, model, data: Data, device: torch.device) -> Iterator[tuple[str, float]]:
+    """Spectra, and what is recorded of single steps for the embedding and the allocation; as large as in the run."""
+    if run.measure.spectra_every:
+        yield "spectra", _timed(lambda: dict(spectra(run, model, data, 0)), device)
+    if run.measure.trajectory_steps:
+        yield "trajectory", _timed(lambda: trajectory_point(run, model, data, 0), device)
+    if run.measure.allocation_steps:
+        start = [parameter.detach().clone() for parameter in trainable(model)]
+        yield "allocation", _timed(lambda: allocation(run, model, data, 0, start), device)
 
 
 def _measuring(run: Run, **changes: int) -> Run:
@@ -140,7 +159,12 @@ def _refresh(run: Run, model, data: Data) -> None:
 def _random_data(run: Run, setting: Setting, device: torch.device) -> Data:
     """Random images and labels, as many as the timings need; as many labels are noisy as the setting's."""
     size = SIZES[run.split.dataset]
-    count = max(run.batch_size, run.measure.hessian_examples, PIXELS_AT_ONCE // size.side**2)
+    measure = run.measure
+    count = max(run.batch_size, measure.hessian_examples, PIXELS_AT_ONCE // size.side**2)
+    if measure.spectra_every or measure.trajectory_steps:
+        count = max(count, measure.spectra_examples, measure.covariance_batches * measure.covariance_batch)
+    if measure.trajectory_steps or measure.allocation_steps:
+        count = max(count, measure.trajectory_examples, measure.allocation_examples)
     images = torch.randint(256, (count, size.side, size.side, 3), dtype=torch.uint8, device=device)
     labels = torch.arange(count, device=device) % size.classes
     examples = Examples(images, labels, torch.arange(count, device=device) < setting.label_noise * count)

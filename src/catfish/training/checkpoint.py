@@ -12,12 +12,12 @@ from torch import nn
 
 from catfish.errors import Interrupted, RecordError
 from catfish.files import replacing
-from catfish.plan import CHECKPOINTS, RUN_FILES, STEPS_FILE
+from catfish.plan import CHECKPOINTS, RUN_FILES, STEP_FILES
 from catfish.records import write_text
 from catfish.training.state import State
 
 NAME, OLDER = CHECKPOINTS
-TABLES = (*RUN_FILES[1:], STEPS_FILE)
+TABLES = (*RUN_FILES[1:], *STEP_FILES)
 SECONDS = 30.0  # a shorter run is cheaper to repeat than to save
 SHARE = 0.01  # of the time that saving may take at most
 

@@ -16,7 +16,7 @@ from catfish.datasets.sizes import SIZES
 from catfish.errors import RecordError
 from catfish.plan import Configuration, Plan
 from catfish.records import NUMBER, RECORD, read_checked, read_json, write_json
-from catfish.training.calibration import NAME, work
+from catfish.training.calibration import NAME, OF_STEPS, work
 from catfish.training.describe import (
     Cost,
     copied,
@@ -25,6 +25,7 @@ from catfish.training.describe import (
     evaluated_images,
     training_images,
 )
+from catfish.training.step_measurements import rows
 
 COUNTS = "operations.json"  # beside the calibration: counting takes seconds for each network
 
@@ -105,11 +106,15 @@ def run_seconds(plan: Plan, configuration: Configuration, timings: dict[str, dic
     recomputing = timings[work(setting, method)]["step"] - parts["step"]
     every = method.every if method.penalty else 1
     seconds = steps * (setting.epochs * parts["step"] + max(0, setting.epochs - method.onset) * recomputing / every)
-    seconds += min(measure.fisher_steps, steps * setting.epochs) * parts.get("trace", 0.0)
+    measured = rows(measure, steps * setting.epochs)
+    for part, name in OF_STEPS.items():
+        seconds += measured[name] * parts.get(part, 0.0)
     seconds += _due(setting.epochs, measure.evaluate_every) * evaluated_images(setting, size) * parts["image"]
-    seconds += _due(setting.epochs, measure.curvature_every) * parts["gradients"]
+    seconds += _due(setting.epochs, measure.curvature_every) * parts.get("gradients", 0.0)
     seconds += _due(setting.epochs, measure.hessian_every) * parts.get("hessian", 0.0)
-    often = min(every for every in (measure.evaluate_every, measure.curvature_every, measure.hessian_every) if every)
+    seconds += _due(setting.epochs, measure.spectra_every) * parts.get("spectra", 0.0)
+    intervals = (measure.evaluate_every, measure.curvature_every, measure.hessian_every, measure.spectra_every)
+    often = min(every for every in intervals if every)
     return seconds + _due(setting.epochs, often) * parts.get("statistics", 0.0)
 
 

@@ -115,7 +115,7 @@ def _schedule(plan: Plan, name: str, size: Size) -> str:
     milestones = ", ".join(map(str, setting.milestones)) or "none"
     return "\n".join([
         f"  training    {images:,} images{noise}, {setting.validation:,} held out, {size.test:,} for the test",
-        f"  augmented   {setting.augment}; inputs {setting.inputs}",
+        f"  augmented   {setting.augment}; inputs {setting.inputs}; loss {setting.loss.replace('_', ' ')}",
         f"  steps       {images // setting.batch_size:,} of batch size {setting.batch_size} an epoch, "
         f"{setting.epochs} epochs",
         f"  optimiser   SGD, momentum {setting.momentum:g}, weight decay {setting.weight_decay:g}; learning rate "

@@ -8,20 +8,21 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from catfish.convolution import TwiceDifferentiable
+from catfish.gradients import LOSSES
 from catfish.perturbation import perturbed
-from catfish.plan import NORMS_FILE, STEPS_FILE, WEIGHTS_FILE, Run
-from catfish.records import COLUMNS, STEP_COLUMNS, TIMING_COLUMNS, Table
-from catfish.training import checkpoint, grafting
+from catfish.plan import NORMS_FILE, WEIGHTS_FILE, Run
+from catfish.records import COLUMNS, TIMING_COLUMNS, Table
+from catfish.training import checkpoint, grafting, step_measurements
 from catfish.training.batch_norm import refreshed_statistics
 from catfish.training.batches import AUGMENTATIONS, Data, epoch_order
 from catfish.training.checkpoint import Keeper
-from catfish.training.measurements import curvatures, evaluations, step_fisher_trace
+from catfish.training.measurements import curvatures, evaluations
 from catfish.training.mixup import mixed, mixed_loss
 from catfish.training.state import State, initial_state
+from catfish.training.step_measurements import StepMeasurements
 
 
 def learning_rate(run: Run, epoch: int) -> float:
@@ -60,15 +61,15 @@ def train_run(
         say(f"goes on after step {state.step}, in epoch {state.epoch} of {run.epochs}")
     elif start is not None:
         checkpoint.load_weights(start, state.model)
-    tables = _tables(run, state, folder)
+    tables = _tables(run, state, data, folder)
     if state.rows == 0:
         _finish_epoch(run, state, data, tables, {}, None, say)
     outcome = {"status": "completed"}
     while state.epoch < run.epochs or state.order is not None:
         losses = train_epoch(run, state, data, lambda: keeper.after_step(state))
-        if state.measured:
-            tables[STEPS_FILE].append(*state.measured)
-            state.measured = []
+        for name, rows in state.measured.items():
+            tables[name].append(*rows)
+        state.measured = {}
         broken = first_not_finite(losses)
         if broken is not None:
             outcome = {"status": "diverged", "step": state.step - len(losses) + broken + 1}
@@ -84,13 +85,13 @@ def train_run(
     return outcome, state.seconds
 
 
-def _tables(run: Run, state: State, folder: Path) -> dict[str, Table]:
+def _tables(run: Run, state: State, data: Data, folder: Path) -> dict[str, Table]:
     """The run's tables, cut back to what the state has seen, by file name."""
     tables = {"history.csv": Table(folder / "history.csv", COLUMNS, keep=state.rows)}
     tables["timing.csv"] = Table(folder / "timing.csv", TIMING_COLUMNS, keep=state.rows)
-    if run.measure.fisher_steps:
-        rows = min(state.step - len(state.losses), run.measure.fisher_steps)
-        tables[STEPS_FILE] = Table(folder / STEPS_FILE, STEP_COLUMNS, keep=rows)
+    rows = step_measurements.rows(run.measure, state.step - len(state.losses))
+    for name, columns in step_measurements.columns(run, state.model, data.classes).items():
+        tables[name] = Table(folder / name, columns, keep=rows[name])
     return tables
 
 
@@ -130,16 +131,13 @@ def train_epoch(run: Run, state: State, data: Data, after_step: Callable[[], Non
 
 def _step(run: Run, state: State, data: Data, images: Tensor, y: Tensor) -> Tensor:
     x = data.pixels(AUGMENTATIONS[run.augment](images, state.generators["augmentation"]))
-    measures = state.step < run.measure.fisher_steps
-    if measures:
-        trace = step_fisher_trace(run, state.model, data, state.step)
+    measurements = StepMeasurements(run, state.model, data, state.step)
     state.optimizer.zero_grad()
     with torch.autocast(x.device.type, torch.bfloat16, enabled=run.precision == "bf16"):
         logits, loss = _gradient(run, state, x, y)
     state.optimizer.step()
-    if measures:
-        accuracy = (logits.argmax(1) == y).float().mean().item()
-        state.measured.append({"step": state.step + 1, "fisher_trace": trace, "minibatch_accuracy": accuracy})
+    for name, row in measurements.after(logits, y).items():
+        state.measured.setdefault(name, []).append(row)
     return loss
 
 
@@ -186,7 +184,7 @@ def _forward(run: Run, state: State, x: Tensor, y: Tensor) -> tuple[Tensor, Tens
     """The logits of the batch, and its loss."""
     if not run.mixup:
         logits = state.model(x)
-        return logits, F.cross_entropy(logits.float(), y)
+        return logits, LOSSES[run.loss](logits.float(), y)
     inputs, partners, weight = mixed(x, y, run.coefficient, state.generators["mixup"])
     logits = state.model(inputs)
     return logits, mixed_loss(logits.float(), y, partners, weight)

@@ -29,7 +29,7 @@ class State:
     elapsed: float = 0.0  # seconds of training in the epoch under way
     order: Tensor | None = None  # (steps, batch_size), the batches of the epoch under way
     losses: list[Tensor] = field(default_factory=list)  # of that epoch's steps so far
-    measured: list[dict] = field(default_factory=list)  # its rows of steps.csv so far
+    measured: dict[str, list[dict]] = field(default_factory=dict)  # its rows of steps.csv and the like, by file name
     norms: Tensor | None = None  # (steps of the run,) of the gradients so far, NaN: to come; where they are recorded
     taken_norms: Tensor | None = None  # (steps of the run,) that the steps take; as their file has them, so not saved
     parts: dict = field(init=False)

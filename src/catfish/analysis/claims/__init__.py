@@ -1,9 +1,17 @@
-"""The claims of the paper and of its follow-up, with statistics, intervals and verdicts; see docs/claims.md."""
+"""The claims of the paper, its talk and its follow-up, with statistics, intervals and verdicts; see docs/claims.md."""
 
 from pathlib import Path
 
 from catfish.analysis import webpage
-from catfish.analysis.claims import curvature, learning_rate, micro_batches, noise, page, penalties
+from catfish.analysis.claims import (
+    curvature,
+    learning_rate,
+    mechanisms,
+    micro_batches,
+    noise,
+    page,
+    penalties,
+)
 from catfish.analysis.claims.evidence import Evidence
 from catfish.analysis.claims.verdicts import Claim
 from catfish.errors import ConfigError
@@ -23,6 +31,9 @@ CLAIMS = (
     curvature.traces_correlate,
     penalties.approximations_do_not_matter,
     learning_rate.large_rate_avoids_large_traces,
+    mechanisms.variance_reduction,
+    mechanisms.preconditioning,
+    mechanisms.edge_of_stability,
     micro_batches.gradient_penalties_recover,
     micro_batches.jacobian_penalties_do_not,
     micro_batches.large_micro_batches_do_not,

@@ -102,6 +102,7 @@ def _midpoint(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     return a.mean(-1) - (b.mean(-1) + c.mean(-1)) / 2
 
 
+MEAN = Statistic(lambda a: a.mean(-1))
 GEOMETRIC_MEAN = Statistic(lambda a: np.log(a).mean(-1), scale="log")
 DIFFERENCE = Statistic(_difference)
 RATIO = Statistic(_log_ratio, scale="log")  # of geometric means

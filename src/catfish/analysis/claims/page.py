@@ -12,7 +12,9 @@ from catfish.config import Params
 COLUMNS = ["claim", "name", "claim_verdict", "statement", "part", "statistic", "unit", "states", "value", "low", "high",
            "n", "paper", "verdict", "reason", "note"]  # fmt: skip
 _SYMBOLS = {"η*": r"$\eta^*$", "η": r"$\eta$", "α": r"$\alpha$", "−": "$-$", "–": "--", r"GP\_r": "GP$_r$",
-            r"GP\_x": "GP$_x$", "<": "$<$", ">": "$>$"}  # fmt: skip
+            r"GP\_x": "GP$_x$", "<": "$<$", ">": "$>$",
+            r"λ\_H\textasciicircum 1": r"$\lambda_H^1$", r"λ\_K\textasciicircum 1": r"$\lambda_K^1$",
+            r"λ\_K\textasciicircum *": r"$\lambda_K^*$"}  # fmt: skip
 
 
 def table(claims: list[Claim]) -> pd.DataFrame:
@@ -40,7 +42,7 @@ def markdown(params: Params, claims: list[Claim]) -> str:
         columns=["", "Claim", "Verdict", "Parts"],
     )
     sections = [f"# The paper's claims\n\n{_heading(params)}", _grid(summary), *map(_section, claims)]
-    return "\n\n".join(sections).replace("η*", r"η\*") + "\n"
+    return "\n\n".join(sections).replace("η*", r"η\*").replace("^*", r"^\*") + "\n"
 
 
 def latex(params: Params, claims: list[Claim]) -> str:
@@ -71,7 +73,7 @@ def _heading(params: Params) -> str:
 
 def _section(claim: Claim) -> str:
     """One claim: its text, the paper's evidence, and its statements."""
-    head = f"## {claim.number}. {claim.text}\n\n**{claim.verdict.capitalize()}.** The paper: {claim.paper}"
+    head = f"## {claim.number}. {claim.text}\n\n**{claim.verdict.capitalize()}.** {claim.source}: {claim.paper}"
     return "\n\n".join([head, *map(_statement, claim.statements)])
 
 

@@ -107,13 +107,14 @@ class Statement:
 
 @dataclass(frozen=True)
 class Claim:
-    """One of the paper's claims in our words, and what the paper reports for it."""
+    """A claim in our words, and what the paper reports for it, or another `source` if the claim is not the paper's."""
 
     number: int | str
     name: str
     text: str
     paper: str
     statements: tuple[Statement, ...]
+    source: str = "The paper"
 
     @property
     def verdict(self) -> Verdict:

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from catfish.analysis.figures import (
+    allocation,
     continuation,
     correlation,
     early,
@@ -17,9 +18,12 @@ from catfish.analysis.figures import (
     micro_batch_sizes,
     onset,
     penalised,
+    spectra,
+    stability,
     steps,
     style,
     sweeps,
+    trajectory,
 )
 from catfish.errors import ConfigError
 from catfish.files import replacing
@@ -45,6 +49,11 @@ FIGURES: dict[str, Callable[[Plan, str], tuple[Figure, pd.DataFrame]]] = {
     "figure16": steps.draw,
     "figure17": sweeps.draw,
     "figure18": correlation.draw_hessian,
+    "mech_figure1": spectra.draw_curves,
+    "mech_figure2": spectra.draw_extremes,
+    "mech_figure3": trajectory.draw,
+    "mech_figure4": stability.draw,
+    "mech_figure5": allocation.draw,
     "mech_figure6": micro_batch_norms.draw,
     "mech_figure7": micro_batch_sizes.draw,
 }
