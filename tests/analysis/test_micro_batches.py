@@ -52,7 +52,7 @@ def test_both_choices_of_the_checkpoint_stand_beside_the_published_number(made):
     text = " ".join(md.read_text().split())
     assert text.startswith("# Table M3: ") and "| SB SGD | LB SGD | LB + GN |" in text
     assert "test accuracy, epoch chosen on the test images, ours" in text
-    assert "Table M3 of the follow-up paper's experiments" in tex.read_text()
+    assert "Table M3 of the experiments around the paper" in tex.read_text()
 
 
 def test_only_cifar_10_was_chosen_on_the_test_images(project):
