@@ -62,7 +62,9 @@ def document() -> dict:
     document["outputs"] = {name: document["outputs"][name] for name in shown}
     for values in (document, *document["scales"].values()):
         for name in list(values.get("settings", {})):
-            if name.startswith(("simplecnn_c10_steps", "simplecnn_c10_large", "mech_simplecnn", "mech_resnet32", "mech_gd")):
+            if name.startswith(
+                ("simplecnn_c10_steps", "simplecnn_c10_large", "mech_simplecnn", "mech_resnet32", "mech_gd")
+            ):
                 del values["settings"][name]
         values["outputs"] = {name: output for name, output in values.get("outputs", {}).items() if name in shown}
         values.get("settings", {}).get("simplecnn_c10", {}).pop("coefficients", None)

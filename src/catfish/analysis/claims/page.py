@@ -13,8 +13,8 @@ COLUMNS = ["claim", "name", "claim_verdict", "statement", "part", "statistic", "
            "n", "paper", "verdict", "reason", "note"]  # fmt: skip
 _SYMBOLS = {"η*": r"$\eta^*$", "η": r"$\eta$", "α": r"$\alpha$", "−": "$-$", "–": "--", r"GP\_r": "GP$_r$",
             r"GP\_x": "GP$_x$", "<": "$<$", ">": "$>$",
-            r"λ\_H\textasciicircum 1": r"$\lambda_H^1$", r"λ\_K\textasciicircum 1": r"$\lambda_K^1$",
-            r"λ\_K\textasciicircum *": r"$\lambda_K^*$"}  # fmt: skip
+            r"λ\_H\textasciicircum 1": r"$\lambda_{H}^1$", r"λ\_K\textasciicircum 1": r"$\lambda_{K}^1$",
+            r"λ\_K\textasciicircum *": r"$\lambda_{K}^*$"}  # fmt: skip
 
 
 def table(claims: list[Claim]) -> pd.DataFrame:
