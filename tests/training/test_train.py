@@ -91,8 +91,8 @@ def test_kill_at_any_moment_then_rerun_gives_the_uninterrupted_history(project, 
     """SIGKILL at several moments; the fifth step between two penalty updates falls inside epochs of three steps."""
     tiny_document["scales"]["tiny"]["setting_defaults"] |= {"epochs": 25, "milestones": [15], "augment": "flip_crop"}
     tiny_document["scales"]["tiny"]["measure"] |= {
-        "fisher_steps": 40, "covariance_batches": 2, "covariance_batch": 4, "trajectory_steps": 40,
-        "trajectory_every": 10, "trajectory_examples": 3, "allocation_steps": 8, "allocation_examples": 4,
+        "fisher_steps": 40, "covariance_batches": 2, "covariance_batch": 2, "trajectory_steps": 40,
+        "trajectory_every": 10, "trajectory_examples": 2, "allocation_steps": 8, "allocation_examples": 2,
     }  # fmt: skip
     method = {key: value for key, value in changes.items() if key in ("penalty", "every", "mixup")}
     coefficient = changes.get("coefficient")
