@@ -25,13 +25,26 @@ METHODS = {
     "gp_r": {"learning_rate": "small", "penalty": "random_label_gradient", "every": EVERY, "coefficients": [0.01]},
     "gp_x": {"learning_rate": "small", "penalty": "input_gradient", "every": EVERY, "coefficients": [1.0]},
     "mixup": {"learning_rate": "small", "mixup": True, "coefficients": [0.4]},
+    "sam": {"learning_rate": "small", "sam": True, "coefficients": [0.05]},
 }
 SETTINGS = {
     "setting_defaults": {"epochs": 5, "milestones": [4], "augment": "flip_crop", "seeds": 1},
     "measure": {"curvature_every": 2, "hessian_every": 4},
     "settings": {
         "simplecnn_c10": {},
-        "simplecnn_c10_steps": {"epochs": 5, "measure": {"fisher_steps": 13}},
+        "simplecnn_c10_steps": {
+            "epochs": 5,
+            "measure": {
+                "fisher_steps": 13,
+                "trajectory_steps": 13,
+                "trajectory_every": 3,
+                "trajectory_examples": 3,
+                "covariance_batches": 2,
+                "covariance_batch": 4,
+                "allocation_steps": 8,
+                "allocation_examples": 4,
+            },
+        },
         "wresnet_tiny": {"dataset": "digits", "width": 0.1, "depth": 0.15, "learning_rates": [0.01]},
         "vgg11_c100_noise25": {"milestones": [4]},
         "resnet26_c100_early_small": {"epochs": 4, "milestones": []},
@@ -43,7 +56,8 @@ JOBS = [  # setting, method
     ("simplecnn_c10", "fp"),
     ("simplecnn_c10", "gp_x"),
     ("simplecnn_c10", "mixup"),
-    ("simplecnn_c10_steps", "eta_star"),  # writes steps.csv
+    ("simplecnn_c10", "sam"),
+    ("simplecnn_c10_steps", "eta_star"),  # writes steps.csv, trajectory.csv and allocation.csv
     ("vgg11_c100_noise25", "gp_r"),
     ("wresnet_tiny", "fp"),  # batch norm
     ("resnet26_c100_after_small", "eta_star"),  # starts from another run's weights.pt, a job of its own
