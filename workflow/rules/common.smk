@@ -49,11 +49,7 @@ def rendered_files():
 
 def output_files(name):
     """A table's or figure's files, or the claims'; the first one is shown in the report."""
-    endings = (
-        ("png", "pdf", "csv")
-        if is_figure(name)
-        else ("html", "csv", "md", "tex")
-    )
+    endings = ("png", "pdf", "csv") if is_figure(name) else ("html", "csv", "md", "tex")
     return [f"{plan.figures}/{name}.{ending}" for ending in endings]
 
 
