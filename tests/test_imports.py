@@ -23,6 +23,7 @@ ALLOWED = {
     "plan": {"config"} | BELOW,
     "records": BELOW,
     "campaign": BELOW,
+    "budgets": {"records"} | BELOW,
     "concatenation": BELOW,
     "normalisation": BELOW,
     "convolution": {"concatenation", "normalisation"} | BELOW,
@@ -43,6 +44,7 @@ ALLOWED = {
         "config",
         "plan",
         "records",
+        "budgets",
     }
     | BELOW,
     "analysis": {"config", "plan", "records"} | BELOW,
@@ -51,7 +53,19 @@ ALLOWED = {
     "__main__": {"cli"},
     "__init__": set(),
 }
-TORCHLESS = ("errors", "files", "checkout", "typed", "processes", "config", "plan", "records", "campaign", "analysis")
+TORCHLESS = (
+    "errors",
+    "files",
+    "checkout",
+    "typed",
+    "processes",
+    "config",
+    "plan",
+    "records",
+    "campaign",
+    "budgets",
+    "analysis",
+)
 
 
 def imported(path: Path, package: str) -> Iterator[str]:

@@ -367,10 +367,11 @@ def _plan(options: argparse.Namespace) -> None:
 
 
 def _cost(plan: Plan, options: argparse.Namespace) -> None:
-    from catfish.training import calibration, cost_table
+    from catfish.training import calibration, cost, cost_table
     from catfish.training.devices import chosen
 
     if options.calibrate:
         with chosen(options.device) as device:
             calibration.calibrate(plan, device, partial(print, flush=True))
+        cost.write_budgets(plan)
     print(cost_table.table(plan), end="")

@@ -1,6 +1,7 @@
 """Runs, operations, seconds and chains, from timings and records that are made up."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from catfish import budgets
 from catfish.cli import main
 from catfish.config import load
 from catfish.datasets.sizes import SIZES
@@ -17,7 +19,7 @@ from catfish.plan import BEST, ETA_STAR, Configuration, Plan
 from catfish.records import read_json, write_json
 from catfish.training import calibration, cost
 from catfish.training.calibration import work
-from catfish.training.cost import Estimate, Price, longest_chain, outputs, run_seconds, waves
+from catfish.training.cost import Estimate, Price, longest_chain, outputs, run_seconds, waves, write_budgets
 from catfish.training.describe import Cost, copied
 
 ROOT = Path(__file__).parents[2]
@@ -231,6 +233,34 @@ def test_a_calibration_times_every_kind_of_work_once(plan, project, monkeypatch)
     assert set(found["seconds"][work(noisy, fp)]) == {"step"}
     assert found["seconds"][work(noisy, fp)]["step"] > found["seconds"][work(noisy)]["step"] > 0
     assert all(value > 0 for parts in found["seconds"].values() for value in parts.values())
+    assert 100 < found["megabytes"] < 100_000
+
+
+def test_an_interrupted_calibration_goes_on(plan, project, monkeypatch):
+    monkeypatch.setattr(calibration, "SECONDS", 0.0)
+    plan = Plan(replace(plan.params, outputs={"figure15": plan.params.outputs["figure15"]}))
+    path, said = plan.results / calibration.NAME, []
+    calibration.calibrate(plan, torch.device("cpu"), said.append)
+    before = path.read_bytes()
+    calibration.calibrate(plan, torch.device("cpu"), said.append)
+    assert len(said) == 1 and path.read_bytes() == before
+    write_json(path, read_json(path) | {"hardware": "another machine"})
+    calibration.calibrate(plan, torch.device("cpu"), said.append)
+    assert len(said) == 2
+
+
+def test_budgets_are_what_was_measured_and_more(plan, project, counted):
+    assert budgets.read(plan.results) == {} and budgets.minutes({}, "any") == 240 and budgets.megabytes({}) == 8000
+    works = {work(setting, method) for setting in plan.params.settings.values()
+             for method in (None, *plan.params.methods.values())}  # fmt: skip
+    found = {"hardware": "Abacus", "megabytes": 1000, "seconds": dict.fromkeys(works, BASE)}
+    write_json(plan.results / calibration.NAME, found)
+    write_budgets(plan)
+    made, job = budgets.read(plan.results), configuration(plan, "baseline")
+    assert set(made["seconds"]) == {job.id for job in plan.jobs} and budgets.megabytes(made) == 1500
+    seconds = len(plan.seeds(job)) * Estimate(plan).seconds(job)
+    assert made["seconds"][job.id] == seconds
+    assert budgets.minutes(made, job.id) == 10 + math.ceil(1.5 * seconds / 60)
 
 
 def test_a_calibration_times_the_measurements_around_the_paper(plan, project, monkeypatch):
@@ -264,7 +294,7 @@ def test_the_command_calibrates_and_shows_hours(plan, project, tiny_document, mo
     def calibrated(plan, device, say):
         settings, methods = plan.params.settings.values(), plan.params.methods.values()
         kinds = {work(setting, method) for setting in settings for method in (None, *methods)}
-        found = {"hardware": f"Abacus on {device}", "seconds": dict.fromkeys(kinds, BASE)}
+        found = {"hardware": f"Abacus on {device}", "megabytes": 1000, "seconds": dict.fromkeys(kinds, BASE)}
         write_json(plan.results / calibration.NAME, found)
 
     monkeypatch.setattr(calibration, "calibrate", calibrated)

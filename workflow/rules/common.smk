@@ -15,7 +15,7 @@ SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
 shell.prefix(f"export PYTHONPATH='{SOURCE}'${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
 
-from catfish import campaign
+from catfish import budgets, campaign
 from catfish.config import load
 from catfish.errors import UserError
 from catfish.plan import Plan, canonical, is_figure
@@ -27,6 +27,7 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 SCALE = plan.params.scale
+BUDGETS = budgets.read(plan.results)
 if workflow.is_main_process and (held := campaign.holder()):
     print(f"This folder is locked: {held}.", file=sys.stderr)
 OPTIONS = f"--scale {SCALE}"
@@ -132,12 +133,13 @@ def training_text(wildcards):
 
 def training_memory(wildcards, attempt):
     """MB of main memory that a cluster is asked for, more after an attempt that failed; ignored on one machine."""
-    return min(attempt, 3) * int(config.get("train_mem_mb", 8000))
+    return min(attempt, 3) * int(config.get("train_mem_mb", budgets.megabytes(BUDGETS)))
 
 
 def training_minutes(wildcards, attempt):
     """A cluster's time limit, longer after an attempt that failed. A job that reaches it saves its state and goes on."""
-    return min(attempt, 3) * int(config.get("train_minutes", 240))
+    measured = budgets.minutes(BUDGETS, wildcards.configuration)
+    return min(attempt, 3) * int(config.get("train_minutes", measured))
 
 
 def candidate_files(wildcards):

@@ -4,9 +4,11 @@ What is timed depends on the network, its images and the kind of penalty, not on
 so settings that share these share a timing. Reading images from files (ImageNet) is not in it.
 """
 
+import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -14,7 +16,7 @@ from catfish.config import Method, Setting
 from catfish.datasets.sizes import SIZES
 from catfish.gradients import trainable
 from catfish.plan import ALLOCATION_FILE, ETA_STAR, STEPS_FILE, TRAJECTORY_FILE, Configuration, Plan, Run, canonical
-from catfish.records import write_json
+from catfish.records import read_json, write_json
 from catfish.training.batch_norm import refreshed_statistics
 from catfish.training.batches import Data, Examples, Pixels
 from catfish.training.loop import train_epoch
@@ -50,19 +52,21 @@ def work(setting: Setting, method: Method | None = None) -> str:
 
 
 def calibrate(plan: Plan, device: torch.device, say: Callable[[str], None] = print) -> None:
-    """Time each kind of work in the plan, and write {"hardware", "torch", "threads", "seconds": {work: {part: s}}}.
+    """Time each kind of work in the plan, and write {"hardware", "torch", "threads", "megabytes", "seconds": {work:
+    {part: s}}}; megabytes: the most main memory that the process has had.
 
     Parts: `step`, with a penalty one that recomputes it; without a penalty also `image` (one image evaluated),
     `gradients`, `hessian`, `spectra`, `statistics` (of batch norm) and, where single steps are measured, `trace`,
     `trajectory` and `allocation`, a row each. The file is written after each kind, for what is known should a later one
-    exceed the memory (ResultError, or a kill). On a CPU one thread works, as in the workflow's jobs.
+    exceed the memory (ResultError, or a kill); what it has from the same device and torch is not timed again. On a CPU
+    one thread works, as in the workflow's jobs.
     """
     keep_freed_memory()
     if device.type == "cpu":
         torch.set_num_threads(1)
     origin = provenance(device)
     found = {"hardware": origin["hardware"], "torch": origin["versions"]["torch"], "threads": origin["threads"]}
-    seconds: dict[str, dict[str, float]] = {}
+    seconds = _known(plan.results / NAME, found)
     for configuration in plan.jobs:
         setting = plan.params.settings[configuration.setting]
         for method in (None, plan.params.methods[configuration.method]):
@@ -71,9 +75,19 @@ def calibrate(plan: Plan, device: torch.device, say: Callable[[str], None] = pri
                 continue
             with exhausted(plan.results / NAME, configuration.setting):
                 seconds[kind] = _timings(plan, configuration, method, device)
-            write_json(plan.results / NAME, found | {"seconds": seconds})
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux counts in KiB
+            write_json(plan.results / NAME, found | {"megabytes": round(peak), "seconds": seconds})
             text = ", ".join(f"{part} {value:.3g} s" for part, value in seconds[kind].items())
             say(f"{configuration.setting}, {_named(method)}: {text}")
+
+
+def _known(path: Path, origin: dict) -> dict[str, dict[str, float]]:
+    """What an earlier calibration, of the same origin, came to."""
+    if not path.is_file():
+        return {}
+    before = read_json(path)
+    same = all(before.get(key) == value for key, value in origin.items())
+    return before["seconds"] if same else {}
 
 
 def _named(method: Method | None) -> str:

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from statistics import mean
 
-from catfish import models
+from catfish import budgets, models
 from catfish.datasets.sizes import SIZES
 from catfish.errors import RecordError
 from catfish.plan import Configuration, Plan
@@ -95,6 +95,14 @@ class Estimate:
             and "copied_from" not in record
         ]
         return mean(known) if known else math.nan
+
+
+def write_budgets(plan: Plan) -> None:
+    """From a calibration, what each job may ask a cluster for (`catfish.budgets`)."""
+    estimate = Estimate(plan)
+    jobs = {job.id: seeds * estimate.seconds(job) for job, seeds in plan.jobs.items()}
+    measured = read_json(plan.results / NAME)
+    write_json(plan.results / budgets.NAME, {"megabytes": measured["megabytes"], "seconds": jobs})
 
 
 def run_seconds(plan: Plan, configuration: Configuration, timings: dict[str, dict[str, float]]) -> float:
