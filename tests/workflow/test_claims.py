@@ -6,7 +6,8 @@ import pytest
 def test_claims_are_judged_by_the_runs_of_the_campaign(finished, plan):
     folder = finished.folder / plan.figures
     rows = pd.read_csv(folder / "claims.csv")
-    assert rows["claim"].drop_duplicates().tolist() == [*map(str, range(1, 12)), *(f"M{number}" for number in range(1, 8))]
+    numbers = [*map(str, range(1, 12)), *(f"M{number}" for number in range(1, 8))]
+    assert rows["claim"].drop_duplicates().tolist() == numbers
     assert {"claims.md", "claims.tex"} <= {path.name for path in folder.iterdir()}
 
     def accuracy(method):
