@@ -47,7 +47,9 @@ rule claims:
         "../../environment.yml"
     params:
         options=OPTIONS,
-        shown=[digest(plan.output_text(output)) for output in plan.params.outputs],
+        shown=digest(
+            canonical([plan.output_text(name) for name in plan.params.outputs])
+        ),
     shell:
         "python -m catfish render {params.options} claims > {log} 2>&1"
 
