@@ -17,6 +17,7 @@ from catfish.plan import Plan
 
 COLUMNS = ["panel", "setting", "learning_rate", "batch_size", "early_loss", "point", "seed", "outcome", "x", "x_std",
            "y", "y_std", "n"]  # fmt: skip
+WIDEST = 28  # characters of a heading in a line
 _LATE = "loss never reached epsilon"
 
 
@@ -32,12 +33,19 @@ def draw(plan: Plan, name: str) -> tuple[Figure, pd.DataFrame]:
     groups = panels.groups(plan.params, settings)
     cases = load(plan, plan.shown(name))
     data = pd.concat([_points(plan.params, case) for case in cases], ignore_index=True)
-    titles = [f"{heading}\n{plan.params.scale} scale" for heading in groups]
+    titles = _titles(list(groups), plan.params.scale)
     figure, strips = style.beside(titles, height=3.1, columns=3)
     for strip, (heading, members) in zip(strips, groups.items()):
         own = [case for case in cases if case.configuration.setting in members]
         _panel(strip, plan.params, own, data[data["panel"] == heading])
     return figure, data
+
+
+def _titles(headings: list[str], scale: str) -> list[str]:
+    """Titles no wider than their panels, all of equally many lines."""
+    broken = [heading.replace(" (", "\n(") if len(heading) > WIDEST else heading for heading in headings]
+    lines = max(heading.count("\n") for heading in broken)
+    return [f"{heading}\n{scale} scale" + "\n " * (lines - heading.count("\n")) for heading in broken]
 
 
 def _points(params: Params, case: Case) -> pd.DataFrame:
