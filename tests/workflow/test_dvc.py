@@ -142,6 +142,8 @@ def test_an_interruption_loses_no_finished_run(repository, how):
         cwd=repository.folder,
         env=repository.environment(),
         start_new_session=True,
+        # As in a terminal: whoever starts the tests in the background lets them ignore this signal, and their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
