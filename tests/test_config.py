@@ -244,6 +244,10 @@ BAD = [
     ({"methods.graft_iterative.micro_batch": REMOVED}, ["methods.graft_iterative.micro_batch", "step_norm"]),
     ({"methods.graft_external.micro_batch": 8}, ["methods.graft_external.micro_batch", "concerns a penalty"]),
     ({"outputs.table1.methods": ["graft_external"]}, ["settings.wresnet_tiny.small_batch", "table1", "graft_external"]),
+    (
+        {"methods.fp.micro_batch": 48},
+        ["methods.fp.micro_batch: 48", "a divisor of the 128 examples of a batch of wresnet_tiny", "outputs.table1"],
+    ),
     ({"outputs.table1.methods": ["small_batch"]}, ["settings.wresnet_tiny.small_batch: null", "shows small_batch"]),
     ({"outputs.table1.only": {"sam": ["cnn"]}}, ["outputs.table1.only.sam", "'cnn'", "one of"]),
     ({"outputs.table1.only": {"sum": ["vgg11_c100"]}}, ["outputs.table1.only", "'sum'", "one of"]),

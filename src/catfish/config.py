@@ -329,6 +329,7 @@ def _check_output(where: str, output: Output, params: Params) -> None:
         spec, counterpart = params.methods[method], params.settings[setting].small_batch
         if (spec.small_batch or spec.step_norm in ("recorded", "constant")) and counterpart is None:
             raise ConfigError(f"settings.{setting}.small_batch: null, but {where} shows {method}, which needs it")
+        _check_micro_batch(where, setting, method, params)
         if not spec.regularised:
             continue
         loss, allowed = params.settings[setting].loss, f"cross_entropy, as {where} shows {method}"
@@ -343,6 +344,18 @@ def _check_output(where: str, output: Output, params: Params) -> None:
                 f"settings.{setting}.validation: 0, but {where} needs the best of {method}'s coefficients"
                 ", chosen by validation accuracy; hold some images out"
             )
+
+
+def _check_micro_batch(where: str, setting: str, method: str, params: Params) -> None:
+    """A method's micro-batches have to divide what it penalises of a batch."""
+    spec, batch = params.methods[method], params.settings[setting].batch_size
+    penalised = min(spec.first_examples or batch, batch)
+    _require(
+        spec.micro_batch is None or penalised % spec.micro_batch == 0,
+        f"methods.{method}.micro_batch",
+        spec.micro_batch,
+        f"a divisor of the {penalised} examples of a batch of {setting}, in which {where} shows it",
+    )
 
 
 def _check_measure(where: str, measure: Measure) -> None:
