@@ -424,7 +424,7 @@ def _check_setting(where: str, name: str, setting: Setting, params: Params) -> N
         "null or a loss greater than 0",
     )
     if setting.starts_from is not None:
-        _check_start(where, setting, params)
+        _check_other_run(f"{where}.starts_from", setting, setting.starts_from, params)
     if setting.small_batch is not None:
         _check_other_run(f"{where}.small_batch", setting, setting.small_batch, params)
     if setting.tuned_on is not None:
@@ -458,11 +458,6 @@ def _check_measured(where: str, setting: Setting) -> None:
         value = getattr(measure, key)
         _require(setting.loss == "cross_entropy" or value == off, f"{where}.{key}", value,
                  f"{'null' if off is None else off}, as Tr(F) and Tr(H) are of the cross-entropy")  # fmt: skip
-
-
-def _check_start(where: str, setting: Setting, params: Params) -> None:
-    """Only weights are taken over: they have to fit, and one run has to be meant."""
-    _check_other_run(f"{where}.starts_from", setting, setting.starts_from, params)
 
 
 def _check_other_run(where: str, setting: Setting, name: str, params: Params) -> None:

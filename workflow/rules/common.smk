@@ -23,11 +23,11 @@ from catfish.plan import Plan, canonical, is_figure
 try:
     plan = Plan(load("params.yaml", config.get("scale")))
     plan.jobs
+    BUDGETS = budgets.read(plan.results)
 except UserError as error:
     raise WorkflowError(str(error))
 
 SCALE = plan.params.scale
-BUDGETS = budgets.read(plan.results)
 if workflow.is_main_process and (held := campaign.holder()):
     print(f"This folder is locked: {held}.", file=sys.stderr)
 OPTIONS = f"--scale {SCALE}"

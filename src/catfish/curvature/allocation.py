@@ -43,9 +43,9 @@ def loss_change_allocation(
 
     The integral of the gradient along the step, times the step, for each parameter by itself, by Simpson's rule: the
     sum is the change of the loss up to an error of the fifth order in the step, or larger where the network has kinks
-    between its points (ReLU). start: the parameters before, one
-    tensor for each trained one; x (B, ...), y (B,), or batches of pairs. Evaluation mode, so batch norm has the model's
-    present statistics at both ends. Three forward and backward passes. Raises ValueError for no examples.
+    between its points (ReLU). start: the parameters before, one tensor for each trained one; x (B, ...), y (B,), or
+    batches of pairs. Evaluation mode, so batch norm has the model's present statistics at both ends. Three forward and
+    backward passes. Raises ValueError for no examples.
     """
     trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
     first = {name: value.detach() for name, value in zip(trained, start, strict=True)}

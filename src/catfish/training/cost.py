@@ -54,9 +54,9 @@ class Estimate:
     def __init__(self, plan: Plan):
         self.plan = plan
         self.counts = _counts(plan)
-        self.timings = _calibration(plan.results / NAME)
+        self.calibration = _calibration(plan.results / NAME)
+        self.timings = self.calibration.get("seconds", {})
         self.records = _records(plan)
-        self.hardware = read_json(plan.results / NAME)["hardware"] if self.timings else None
 
     def price(self, configuration: Configuration, seeds: int) -> Price:
         """Of a configuration with that many seeds."""
@@ -101,8 +101,7 @@ def write_budgets(plan: Plan) -> None:
     """From a calibration, what each job may ask a cluster for (`catfish.budgets`)."""
     estimate = Estimate(plan)
     jobs = {job.id: seeds * estimate.seconds(job) for job, seeds in plan.jobs.items()}
-    measured = read_json(plan.results / NAME)
-    write_json(plan.results / budgets.NAME, {"megabytes": measured["megabytes"], "seconds": jobs})
+    write_json(plan.results / budgets.NAME, {"megabytes": estimate.calibration["megabytes"], "seconds": jobs})
 
 
 def run_seconds(plan: Plan, configuration: Configuration, timings: dict[str, dict[str, float]]) -> float:
@@ -186,10 +185,10 @@ def _matching(path: Path, plan: Plan, configuration: Configuration, seed: int) -
     return record if same and not plan.differences(configuration, seed, record["run"]) else None
 
 
-def _calibration(path: Path) -> dict[str, dict[str, float]]:
+def _calibration(path: Path) -> dict:
     if not path.is_file():
         return {}
-    return read_checked(path, {"seconds": dict, "hardware": str}, "run `catfish plan --calibrate` again")["seconds"]
+    return read_checked(path, {"seconds": dict, "hardware": str}, "run `catfish plan --calibrate` again")
 
 
 def _network(setting) -> str:

@@ -56,8 +56,9 @@ def _notes(plan: Plan, estimate: Estimate, total: Price) -> Iterator[str]:
     copies = sum(min(copied(plan, job), seeds) for job, seeds in plan.jobs.items())
     yield f"The total counts a run once, whatever shows it; {copies:,} more are copies of a grid's best run."
     yield "Operations: training and evaluation without the curvature; a multiplication and an addition are two."
-    if estimate.hardware:
-        yield f"Hours: of one job at a time on {estimate.hardware}, calibrated there; everything measured included."
+    if estimate.calibration:
+        hardware = estimate.calibration["hardware"]
+        yield f"Hours: of one job at a time on {hardware}, calibrated there; everything measured included."
     elif total.unknown < total.runs:
         yield "Hours: those of finished runs; `catfish plan --calibrate` measures this device."
     else:

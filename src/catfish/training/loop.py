@@ -143,12 +143,13 @@ def _step(run: Run, state: State, data: Data, images: Tensor, y: Tensor) -> Tens
 
 def _gradient(run: Run, state: State, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Leave what the step goes along in the parameters' `.grad`; the logits of the batch, and its loss."""
-    logits, loss = _loss_gradient(run, state, x, y)
+    penalty = state.penalty if state.epoch > run.onset else None
+    shares = penalty is not None and penalty.shares and run.forward_batch is None
+    logits, loss = _loss_gradient(run, state, x, y, shares)
     if state.norms is not None:
         state.norms[state.step] = grafting.gradient_norm(state.model)
-    penalty = state.penalty if state.epoch > run.onset else None
     if penalty is not None:
-        penalty.add_gradient(x, y, logits if penalty.shares and run.forward_batch is None else None)
+        penalty.add_gradient(x, y, logits if shares else None)
     if run.sam:
         with perturbed(state.model, run.coefficient):
             _loss_gradient(run, state, x, y)
@@ -157,19 +158,22 @@ def _gradient(run: Run, state: State, x: Tensor, y: Tensor) -> tuple[Tensor, Ten
     return logits, loss.detach()
 
 
-def _loss_gradient(run: Run, state: State, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Add the gradient of the loss to the parameters' `.grad`; the logits of the batch, and its loss."""
-    whole = run.forward_batch is None
-    shares = whole and state.penalty is not None and state.epoch > run.onset and state.penalty.shares
-    size, found = run.forward_batch or len(x), []
-    for x_part, y_part in zip(x.split(size), y.split(size)):
+def _loss_gradient(run: Run, state: State, x: Tensor, y: Tensor, shares: bool = False) -> tuple[Tensor, Tensor]:
+    """Add the gradient of the loss to the parameters' `.grad`; the logits of the batch, and its loss.
+
+    With `shares`, their graph is kept, and can be differentiated twice fast.
+    """
+    if run.forward_batch is None:
         with TwiceDifferentiable() if shares else nullcontext():
-            logits, loss = _forward(run, state, x_part, y_part)
-            loss = loss * (size / len(x))
+            logits, loss = _forward(run, state, x, y)
         loss.backward(retain_graph=shares)
-        found.append((logits, loss) if whole else (logits.detach(), loss.detach()))
-    if len(found) == 1:
-        return found[0]
+        return logits, loss
+    found = []
+    for x_part, y_part in zip(x.split(run.forward_batch), y.split(run.forward_batch)):
+        logits, loss = _forward(run, state, x_part, y_part)
+        loss = loss * (len(y_part) / len(y))
+        loss.backward()
+        found.append((logits.detach(), loss.detach()))
     return torch.cat([logits for logits, _ in found]), torch.stack([loss for _, loss in found]).sum()
 
 

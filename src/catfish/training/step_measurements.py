@@ -72,7 +72,6 @@ def step_fisher_trace(run: Run, model: nn.Module, data: Data, step: int) -> floa
     return fisher_trace(model, batches(examples, data.pixels), generator=labels)
 
 
-@torch.no_grad()
 def trajectory_point(run: Run, model: nn.Module, data: Data, step: int) -> Row:
     """Where the network is: its outputs and accuracy on the same examples at every step, and lambda_K^1."""
     count = run.measure.trajectory_examples
