@@ -1,5 +1,7 @@
 # make figures   everything at the default scale, demo; SCALE=laptop or SCALE=paper for more
 # make report    the same, and report.html: all of it in one page, with captions, params and provenance
+# make pull      fetch the archived results of SCALE, if there are any: then `make figures` renders them without training
+# make archive   put the finished runs of SCALE into their archive and the archive into archive/store, to be committed
 # make test      the tests            make lint   style, formatting, workflow checks
 # make soak      a campaign of which 100 processes are killed, compared with an undisturbed one
 # make test-slurm  a campaign on a one-node Slurm that is installed and started for it (Debian, root; else it is skipped)
@@ -11,7 +13,7 @@ CORES ?= all
 VENV := .venv
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-.PHONY: figures report test test-slurm lint soak bench clean
+.PHONY: figures report pull archive test test-slurm lint soak bench clean
 
 figures: $(VENV)/pipeline
 	$(RUN) snakemake --cores $(CORES) --config scale=$(SCALE) -- figures
@@ -20,6 +22,14 @@ figures: $(VENV)/pipeline
 report: $(VENV)/pipeline
 	$(RUN) snakemake --cores $(CORES) --config scale=$(SCALE) -- figures; status=$$?; \
 	$(RUN) snakemake --config scale=$(SCALE) --report report.html -- figures && exit $$status
+
+pull: $(VENV)/pipeline
+	$(RUN) dvc pull --remote archive archive/$(SCALE).dvc
+
+archive: $(VENV)/pipeline
+	$(RUN) PYTHONPATH=src python -m catfish pack --scale $(SCALE)
+	$(RUN) dvc add archive/$(SCALE)
+	$(RUN) dvc push --remote archive archive/$(SCALE).dvc
 
 test: $(VENV)/development
 	$(RUN) python -m pytest

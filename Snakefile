@@ -16,6 +16,7 @@ rule figures:
 
 
 include: "workflow/rules/data.smk"
+include: "workflow/rules/archive.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/select.smk"
 include: "workflow/rules/render.smk"

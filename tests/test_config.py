@@ -4,6 +4,7 @@ import pytest
 
 from catfish.config import Measure, Method, load, log_grid, parse
 from catfish.errors import ConfigError
+from catfish.plan import Plan
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 REMOVED = object()
@@ -110,6 +111,19 @@ def test_overlays_of_one_scale_do_not_touch_another(document):
     assert before.settings["vgg11_c100"].dataset == "cifar100"
 
 
+def test_a_scale_makes_only_what_it_lists(document):
+    document["scales"]["paper"] = {"only": {"settings": ["simplecnn_c10", "vgg11_c100"]}}
+    params = parse(document, "paper")
+    assert params.outputs["table1"].settings == ("vgg11_c100", "simplecnn_c10")  # in the order of the file
+    assert "table3" not in params.outputs and "figure5" not in params.outputs
+    assert {configuration.setting for configuration in Plan(params).jobs} == {"simplecnn_c10", "vgg11_c100"}
+    document["scales"]["paper"]["only"]["outputs"] = ["table1", "figure5"]
+    assert list(parse(document, "paper").outputs) == ["table1"]
+    document["scales"]["paper"] = {"only": {"outputs": ["figure5"]}}
+    assert list(parse(document, "paper").outputs) == ["figure5"]
+    assert len(parse(document, "demo").outputs) == len(document["outputs"])
+
+
 # Grids
 
 
@@ -129,6 +143,7 @@ def test_log_grid(low, high, count, values):
 # What is not allowed: changes -> what the message has to contain
 
 S, V, M = "settings.simplecnn_c10", "settings.vgg11_c100", "methods.fp"
+ONLY = "scales.paper.only"
 GRID = "0 < low < high and count >= 2"
 BAD = [
     # Unknown keys and names, at every level
@@ -360,6 +375,17 @@ BAD = [
     (
         {f"{S}.validation": 0, f"{S}.learning_rates": [0.1]},
         [f"{S}.validation: 0", "outputs.table1", "gp_x", "hold some images out"],
+    ),
+    # Parts of a scale
+    ({ONLY: ["simplecnn_c10"]}, [ONLY, "`settings`, `outputs` or both", "['simplecnn_c10']"]),
+    ({ONLY: {"methods": ["fp"]}}, [f"{ONLY}.methods", "unknown key", "settings, outputs"]),
+    ({ONLY: {"settings": []}}, [f"{ONLY}.settings", "[]", "a list of some of"]),
+    ({ONLY: {"outputs": "table1"}}, [f"{ONLY}.outputs", "'table1'", "a list of some of"]),
+    ({ONLY: {"settings": ["simplecnn"]}}, [f"{ONLY}.settings", "'simplecnn'", "simplecnn_c10"]),
+    ({ONLY: {"outputs": [["table1"]]}}, [f"{ONLY}.outputs", "['table1']", "table2"]),
+    (
+        {ONLY: {"settings": ["simplecnn_c10"], "outputs": ["figure5"]}},
+        [ONLY, "simplecnn_c10", "figure5", "leave something to be shown"],
     ),
 ]
 

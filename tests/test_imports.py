@@ -23,6 +23,7 @@ ALLOWED = {
     "plan": {"config"} | BELOW,
     "records": BELOW,
     "campaign": BELOW,
+    "archive": {"plan", "records"} | BELOW,
     "budgets": {"records"} | BELOW,
     "concatenation": BELOW,
     "normalisation": BELOW,
@@ -44,12 +45,13 @@ ALLOWED = {
         "config",
         "plan",
         "records",
+        "archive",
         "budgets",
     }
     | BELOW,
     "analysis": {"config", "plan", "records"} | BELOW,
     "doctor": {"config", "plan", "datasets"} | BELOW,
-    "cli": {"config", "plan", "records", "datasets", "training", "analysis", "doctor"} | BELOW,
+    "cli": {"config", "plan", "records", "archive", "datasets", "training", "analysis", "doctor"} | BELOW,
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -63,6 +65,7 @@ TORCHLESS = (
     "plan",
     "records",
     "campaign",
+    "archive",
     "budgets",
     "analysis",
 )

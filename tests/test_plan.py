@@ -126,7 +126,7 @@ def test_files_of_runs_and_candidates_are_made_by_planned_jobs(scale):
     for selection in plan.selections.values():
         files = plan.candidate_files(selection)
         seeds = plan.params.settings[selection.setting].tuning_seeds
-        names = sum(len(plan.run_files(candidate)) for candidate in selection.candidates)
+        names = sum(len(plan.tables(candidate)) for candidate in selection.candidates)
         assert len(set(files)) == len(files) == seeds * names
         assert {path.parent for path in files} <= folders
 

@@ -145,6 +145,13 @@ def _parser() -> argparse.ArgumentParser:
         "numbers. Nothing is copied while a run is in conflict: damaged, begun here, of other settings or data, or "
         "with other numbers than the one here. Selections, tables and figures are then made by Snakemake."
     )
+    pack = _command(commands, "pack", _pack, "put a scale's finished runs into its archive", planned)
+    pack.epilog = (
+        "Writes archive/<scale>/: the runs' records and tables and the selections, compressed, a file for each kind, "
+        "which pandas reads as they are; no weights. Where an archive is, the workflow takes its runs instead of "
+        "training them."
+    )
+    _command(commands, "unpack", _unpack, "make run folders of the archived runs that the params ask for", planned)
     _command(
         commands, "overview", _overview, "list every run with its outcome, time and origin, and the params", planned
     )
@@ -301,6 +308,28 @@ def _merge(options: argparse.Namespace) -> None:
     for folder in done.unplanned:
         print(f"{folder}: not a run of the scale {plan.params.scale}; left there")
     print(f"{plan.results}: {len(done.new)} runs copied, {len(done.equal)} were here already, the same")
+
+
+def _pack(options: argparse.Namespace) -> None:
+    from catfish import archive
+
+    plan = _loaded(options)
+    missing = archive.pack(plan)
+    for line in missing:
+        print(f"not packed: {line}")
+    runs, files = sum(plan.jobs.values()) - len(missing), archive.read(plan).files
+    size = sum(file.stat().st_size for file in files)
+    print(f"{plan.archive}: {runs} of {runs + len(missing)} runs, {len(files)} files, {size / 1e6:.2f} MB")
+
+
+def _unpack(options: argparse.Namespace) -> None:
+    from catfish import archive
+
+    plan = _loaded(options)
+    if (found := archive.read(plan)) is None:
+        raise UserError(f"{plan.archive}: no archive there; `dvc pull {plan.archive}.dvc` fetches it")
+    made, there = archive.unpack(plan, found)
+    print(f"{plan.results}: {made} runs unpacked, {there} were there already, of {sum(plan.jobs.values())} planned")
 
 
 def _overview(options: argparse.Namespace) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from math import inf, isfinite, log10
 from pathlib import Path
@@ -191,6 +191,7 @@ def parse(document: Any, scale: str | None = None) -> Params:
     if not isinstance(overlay, dict):
         raise ConfigError(f"scales.{scale}: expected a mapping, found {overlay!r}")
     document = _merge(document, overlay) | {"scale": scale}
+    only = document.pop("only", None)
     defaults, settings, methods = (_mapping(document, key) for key in ("setting_defaults", "settings", "methods"))
     measure = _mapping(document, "measure")
     _check_measure("measure", build(Measure, measure, "measure"))
@@ -204,7 +205,29 @@ def parse(document: Any, scale: str | None = None) -> Params:
     }
     params = build(Params, document, "params")
     _check(params)
-    return params
+    return params if only is None else replace(params, outputs=_restricted(params, only, f"scales.{scale}.only"))
+
+
+def _restricted(params: Params, only: Any, where: str) -> dict[str, Output]:
+    """The outputs that `only` lists, all without a list, with the settings that it lists; those left without any go."""
+    if not isinstance(only, dict):
+        raise ConfigError(f"{where}: expected a mapping with `settings`, `outputs` or both, found {only!r}")
+    check_keys(only, ["settings", "outputs"], where)
+    named = {"settings": params.settings, "outputs": params.outputs}
+    for key, names in only.items():
+        allowed = f"a list of some of {', '.join(named[key])}"
+        _require(isinstance(names, list) and names != [], f"{where}.{key}", repr(names), allowed)
+        for name in names:
+            _require(name in [*named[key]], f"{where}.{key}", repr(name), allowed)
+    settings, outputs = (only.get(key, names) for key, names in named.items())
+    shown = {
+        name: replace(output, settings=tuple(setting for setting in output.settings if setting in settings))
+        for name, output in params.outputs.items()
+        if name in outputs
+    }
+    shown = {name: output for name, output in shown.items() if output.cells}
+    _require(bool(shown), where, repr(only), "names that leave something to be shown")
+    return shown
 
 
 def _mapping(document: dict, key: str) -> dict:

@@ -166,6 +166,7 @@ class Plan:
         self.results = Path("results") / params.scale
         self.figures = Path("figures") / params.scale
         self.prepared = Path("data") / "prepared"
+        self.archive = Path("archive") / params.scale
 
     # Configurations
 
@@ -203,10 +204,18 @@ class Plan:
 
     def run_files(self, configuration: Configuration) -> tuple[str, ...]:
         """The names of the files in each of a configuration's run folders."""
-        steps = step_files(asdict(self.params.settings[configuration.setting].measure))
         weights = (WEIGHTS_FILE,) if configuration.setting in self._started_from else ()
         norms = (NORMS_FILE,) if configuration in self._recorded else ()
-        return (*RUN_FILES, *steps, *weights, *norms)
+        return (*self.tables(configuration), *weights, *norms)
+
+    def tables(self, configuration: Configuration) -> tuple[str, ...]:
+        """Those of the files that tables and figures are made from; the others serve runs that follow."""
+        return (*RUN_FILES, *step_files(asdict(self.params.settings[configuration.setting].measure)))
+
+    def promised(self, configuration: Configuration, record: dict[str, Any]) -> tuple[str, ...]:
+        """Those of its files that a finished run must have: one from an archive came without weights and norms."""
+        tables, listed = self.tables(configuration), record.get("files", {})
+        return tuple(name for name in self.run_files(configuration) if name in tables or name in listed)
 
     @cached_property
     def _started_from(self) -> set[str]:
@@ -307,7 +316,7 @@ class Plan:
             self.run_folder(candidate, seed) / name
             for candidate in selection.candidates
             for seed in seeds
-            for name in self.run_files(candidate)
+            for name in self.tables(candidate)
         ]
 
     def selection_text(self, selection: Selection) -> str:
@@ -358,6 +367,10 @@ class Plan:
         names = self.run_files(configuration)
         return [folder / name for folder in self.run_folders(configuration) for name in names]
 
+    def table_files(self, configuration: Configuration) -> list[Path]:
+        """Those of them that tables and figures are made from."""
+        return [folder / name for folder in self.run_folders(configuration) for name in self.tables(configuration)]
+
     def job_text(self, configuration: Configuration) -> str:
         """What a job trains, as text: when it changes, the job has to run again."""
         seeds = self.seeds(configuration)
@@ -392,7 +405,7 @@ class Plan:
         for configuration in self.shown(output):
             for selection in self.needs(configuration):
                 paths[self.selection_path(selection)] = None
-            paths.update(dict.fromkeys(self.job_files(configuration)))
+            paths.update(dict.fromkeys(self.table_files(configuration)))
         return list(paths)
 
     def output_text(self, output: str) -> str:

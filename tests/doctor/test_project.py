@@ -80,6 +80,7 @@ def test_a_full_disk_is_an_obstacle(paper, monkeypatch):
     "status, out, error, kind, words",
     [
         (0, "storage\t/mnt/versions\n", "", OK, "DVC remote: storage /mnt/versions"),
+        (0, "archive\t/project/archive/store\n", "", ADVICE, "DVC has no remote"),
         (0, "", "", ADVICE, "DVC has no remote"),
         (253, "", "ERROR: you are not inside of a DVC repository\n", ADVICE, "not inside of a DVC repository"),
         (1, "", "No module named dvc\n", ADVICE, "No module named dvc"),

@@ -25,7 +25,7 @@ def test_one_methods_coefficient_reruns_what_depends_on_it(campaign):
     campaign.write_params(document)
     planned = campaign.planned()
     assert "train_1_seeds simplecnn_c10/fp/lr-small_coefficient-0.02" in planned
-    assert "select simplecnn_c10 fp" in planned
+    assert "select simplecnn_c10/fp" in planned
     assert {"table1", "figure3", "metrics"} <= planned
     assert "figure1" not in planned
     assert "table3" not in planned  # the noise setting has a grid of its own

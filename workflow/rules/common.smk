@@ -15,7 +15,7 @@ SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
 shell.prefix(f"export PYTHONPATH='{SOURCE}'${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
 
-from catfish import budgets, campaign
+from catfish import archive, budgets, campaign
 from catfish.config import load
 from catfish.errors import UserError
 from catfish.plan import Plan, canonical, is_figure
@@ -24,6 +24,9 @@ try:
     plan = Plan(load("params.yaml", config.get("scale")))
     plan.jobs
     BUDGETS = budgets.read(plan.results)
+    ARCHIVE = archive.read(plan)
+    # What needs neither training nor data.
+    UNPACKED, CHOSEN = archive.covered(plan, ARCHIVE) if ARCHIVE else ([], [])
 except UserError as error:
     raise WorkflowError(str(error))
 
@@ -60,8 +63,27 @@ def run_files(settings=None):
         path
         for configuration in plan.jobs
         if settings is None or configuration.setting in settings
-        for path in plan.job_files(configuration)
+        for path in made_files(configuration)
     ]
+
+
+def made_files(configuration):
+    """What the workflow makes of a configuration: from the archive come no weights, which nothing needs then."""
+    archived = configuration in UNPACKED
+    return (
+        plan.table_files(configuration) if archived else plan.job_files(configuration)
+    )
+
+
+def unpacked_files():
+    """What comes out of the archive."""
+    runs = [path for configuration in UNPACKED for path in made_files(configuration)]
+    return [*runs, *(plan.selection_path(selection) for selection in CHOSEN)]
+
+
+def trained():
+    """The configurations that are not archived, with their numbers of seeds."""
+    return {job: seeds for job, seeds in plan.jobs.items() if job not in UNPACKED}
 
 
 def chosen_settings(text):
@@ -144,13 +166,9 @@ def training_minutes(wildcards, attempt):
 
 def candidate_files(wildcards):
     """The runs of every value of the grid."""
-    return plan.candidate_files(
-        plan.selections[f"{wildcards.setting}/{wildcards.quantity}"]
-    )
+    return plan.candidate_files(plan.selections[wildcards.selection])
 
 
 def candidate_values(wildcards):
     """What is chosen from; a change of it is a reason to select again."""
-    return plan.selection_text(
-        plan.selections[f"{wildcards.setting}/{wildcards.quantity}"]
-    )
+    return plan.selection_text(plan.selections[wildcards.selection])

@@ -5,9 +5,16 @@ rule select:
     input:
         candidate_files,
     output:
-        f"{plan.results}/select/{{setting}}/{{quantity}}.json",
+        f"{plan.results}/select/{{selection}}.json",
     log:
-        f"logs/{SCALE}/select/{{setting}}/{{quantity}}.log",
+        f"logs/{SCALE}/select/{{selection}}.log",
+    wildcard_constraints:
+        selection="|".join(
+            re.escape(selection.id)
+            for selection in plan.selections.values()
+            if selection not in CHOSEN
+        )
+        or "none",
     localrule: True  # a second's work that many jobs of a cluster wait for
     conda:
         "../../environment.yml"
@@ -15,4 +22,4 @@ rule select:
         options=OPTIONS,
         grid=candidate_values,
     shell:
-        "python -m catfish select {params.options} {wildcards.setting}/{wildcards.quantity} > {log} 2>&1"
+        "python -m catfish select {params.options} {wildcards.selection} > {log} 2>&1"

@@ -15,7 +15,7 @@ rule runs:
 
 # Output files must follow from wildcards alone, so there is one rule for each number of seeds and kind of run.
 for seeds, files in sorted(
-    {(number, plan.run_files(job)) for job, number in plan.jobs.items()}
+    {(number, plan.run_files(job)) for job, number in trained().items()}
 ):
 
     rule:
@@ -36,7 +36,7 @@ for seeds, files in sorted(
         wildcard_constraints:
             configuration="|".join(
                 re.escape(configuration.id)
-                for configuration, number in plan.jobs.items()
+                for configuration, number in trained().items()
                 if (number, plan.run_files(configuration)) == (seeds, files)
             ),
         # A run that was asked to end has saved its state, and goes on: here, or in a new job of the cluster.

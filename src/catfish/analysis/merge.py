@@ -100,7 +100,7 @@ def _faults(plan: Plan, folder: Path, configuration: Configuration, seed: int) -
             f"({', '.join(differing)}); merge results of the same scale and params.yaml"
         )
     else:
-        for name in altered(folder, record, plan.run_files(configuration)):
+        for name in altered(folder, record, plan.promised(configuration, record)):
             yield f"{folder / name}: missing, or altered since the run ended; copy it again, or train it again there"
 
 

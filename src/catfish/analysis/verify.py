@@ -49,7 +49,7 @@ def _data(plan: Plan, dataset: str) -> Iterator[Finding]:
 
 
 def _run(plan: Plan, configuration: Configuration, seed: int) -> Iterator[Finding]:
-    folder, names = plan.run_folder(configuration, seed), plan.run_files(configuration)
+    folder = plan.run_folder(configuration, seed)
     if not (folder / "run.json").is_file():
         begun = folder.is_dir() and any(folder.iterdir())
         kind, what = ("unfinished", "begun, not finished") if begun else ("missing", "not there")
@@ -60,6 +60,7 @@ def _run(plan: Plan, configuration: Configuration, seed: int) -> Iterator[Findin
     except RecordError as error:
         yield Finding("damaged", str(error))
         return
+    names = plan.promised(configuration, record)
     for name in altered(folder, record, names):
         yield Finding("damaged", f"{folder / name}: missing, or altered since the run ended; train the run again")
     if (record["configuration"], record["seed"]) != (configuration.id, seed):

@@ -85,7 +85,7 @@ def room_for_results(plan: Plan) -> int:
 
 
 def remote() -> Finding:
-    """Whether DVC knows a place for versions of data and results."""
+    """Whether DVC knows a place for versions of data and results, besides the project's own archive."""
     cure = "dvc remote add --default storage PLACE, to share or keep versions of data and results; not needed to train"
     try:
         done = subprocess.run([sys.executable, "-m", "dvc", "remote", "list"], capture_output=True, text=True)
@@ -96,5 +96,5 @@ def remote() -> Finding:
         return Finding(
             ADVICE, f"DVC: {reason}", "run this in a clone of the project with DVC installed; not needed to train"
         )
-    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines() if line.split()[0] != "archive"]
     return Finding(OK, f"DVC remote: {'; '.join(lines)}") if lines else Finding(ADVICE, "DVC has no remote", cure)

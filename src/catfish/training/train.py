@@ -7,7 +7,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from catfish import __version__
+from catfish import __version__, archive
 from catfish.checkout import commit
 from catfish.errors import Interrupted, RecordError
 from catfish.files import copy
@@ -36,6 +36,7 @@ def train_job(
     split = plan.split(configuration.setting)
     data_text = data_checksum(plan.manifest_path(split.dataset), plan.split_path(split))
     missing: list[tuple[int, Run, str]] = []
+    archived = archive.read(plan)
     for seed in plan.seeds(configuration):
         run = plan.run(configuration, seed, chosen)
         fingerprint, folder = run.fingerprint(data_text), plan.run_folder(configuration, seed)
@@ -44,7 +45,10 @@ def train_job(
             _tidy(folder)
             for name in plan.run_files(configuration):  # newer than their inputs again, for whoever goes by time stamps
                 os.utime(folder / name)
-        elif not _copied(plan, folder, fingerprint, configuration, chosen):
+        elif not (
+            _restored(plan, archived, configuration, seed, fingerprint)
+            or _copied(plan, folder, fingerprint, configuration, chosen)
+        ):
             missing.append((seed, run, fingerprint))
     if missing:
         from catfish.training import devices
@@ -67,6 +71,19 @@ def _tidy(folder: Path) -> None:
 
 def _leftovers(folder: Path) -> Iterator[Path]:
     return (path for path in folder.iterdir() if path.name in CHECKPOINTS or path.suffix == ".tmp")
+
+
+def _restored(
+    plan: Plan, archived: archive.Archive | None, configuration: Configuration, seed: int, fingerprint: str
+) -> bool:
+    """Take this very run from the archive of the scale, if it is there with all files that are needed of it."""
+    if archived is None or plan.run_files(configuration) != plan.tables(configuration):
+        return False
+    if archived.runs.get((configuration.id, seed), {}).get("fingerprint") != fingerprint:
+        return False
+    archive.restore(plan, archived, configuration, seed)
+    print(f"{plan.run_folder(configuration, seed)}: from {archived.folder}")
+    return True
 
 
 def _copied(plan: Plan, folder: Path, fingerprint: str, configuration: Configuration, chosen: dict[str, dict]) -> bool:

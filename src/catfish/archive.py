@@ -1,0 +1,283 @@
+"""The archive of a scale, archive/<scale>/: its finished runs as a few compressed tables; run folders made from it.
+
+runs.jsonl.xz        a run.json in each line
+selections.jsonl.xz  a selection in each line, with what was asked for
+history.csv.xz ...   the runs' tables of that name one below the other, behind the columns configuration and seed
+
+Runs that the archive covers need neither training nor data. A run comes back with every digit: its tables' checksums
+in run.json still hold.
+"""
+
+import csv
+import json
+import lzma
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from catfish.errors import RecordError, ResultError
+from catfish.files import replacing
+from catfish.plan import (
+    ALLOCATION_FILE,
+    CHECKPOINTS,
+    NORMS_FILE,
+    RUN_FILES,
+    STEPS_FILE,
+    TRAJECTORY_FILE,
+    WEIGHTS_FILE,
+    Configuration,
+    Plan,
+    Selection,
+)
+from catfish.records import (
+    ALLOCATION_COLUMNS,
+    COLUMNS,
+    STEP_COLUMNS,
+    TIMING_COLUMNS,
+    TRAJECTORY_COLUMNS,
+    altered,
+    read_record,
+    read_selection,
+    write_json,
+    write_text,
+)
+
+RUNS, SELECTIONS = "runs.jsonl.xz", "selections.jsonl.xz"
+HEADERS = {
+    **dict(zip(RUN_FILES[1:], (COLUMNS, TIMING_COLUMNS))),
+    STEPS_FILE: STEP_COLUMNS,
+    TRAJECTORY_FILE: TRAJECTORY_COLUMNS,
+    ALLOCATION_FILE: ALLOCATION_COLUMNS,
+}
+KEY = ("configuration", "seed")
+LEFT_OUT = (WEIGHTS_FILE, NORMS_FILE)  # as large as the network: needed by runs that follow, not by tables and figures
+
+Key = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What an archive holds: run.json by configuration id and seed, selections by id; tables are read when needed."""
+
+    folder: Path
+    runs: dict[Key, dict[str, Any]]
+    selections: dict[str, dict[str, Any]]
+
+    @property
+    def files(self) -> list[Path]:
+        return sorted(self.folder.glob("*.xz"))
+
+    @cached_property
+    def tables(self) -> dict[Key, dict[str, str]]:
+        """The text of every run's tables, by file name."""
+        found: dict[Key, dict[str, str]] = {key: {} for key in self.runs}
+        for name in HEADERS:
+            path = _compressed(self.folder, name)
+            if path.is_file():
+                for key, text in _apart(_lines(path), HEADERS[name]):
+                    found.setdefault(key, {})[name] = text
+        return found
+
+
+# Making an archive
+
+
+def pack(plan: Plan) -> list[str]:
+    """Write the archive of the plan's finished runs and selections; returns what is not in it, a line each.
+
+    A run that was made with other settings, or altered since, is left out. Raises ResultError if nothing is left.
+    """
+    runs: dict[Key, dict] = {}
+    tables: dict[str, dict[Key, str]] = {name: {} for name in HEADERS}
+    missing = []
+    for configuration in plan.jobs:
+        for seed in plan.seeds(configuration):
+            try:
+                record, texts = _finished(plan, configuration, seed)
+            except RecordError as error:
+                missing.append(str(error))
+                continue
+            runs[configuration.id, seed] = record
+            for name, text in texts.items():
+                tables[name][configuration.id, seed] = text
+    if not runs:
+        raise ResultError(f"{plan.results}: no finished run of the plan is there; train some, then pack")
+    _write(plan.archive / RUNS, [json.dumps(record) for record in runs.values()])
+    _write(plan.archive / SELECTIONS, [json.dumps(text) for text in _selections(plan, runs)])
+    for name, texts in tables.items():
+        path = _compressed(plan.archive, name)
+        if texts:
+            _write(path, _together(texts))
+        else:
+            path.unlink(missing_ok=True)
+    return missing
+
+
+def _finished(plan: Plan, configuration: Configuration, seed: int) -> tuple[dict, dict[str, str]]:
+    """A run's record and its tables' texts; RecordError if it is not there as planned."""
+    folder = plan.run_folder(configuration, seed)
+    record = read_record(folder / "run.json")
+    chosen = {s.id: read_selection(plan.selection_path(s), "best") for s in plan.needs(configuration)}
+    if differing := plan.differences(configuration, seed, record["run"], chosen):
+        raise RecordError(f"{folder}: other settings than planned ({', '.join(differing)})")
+    names = plan.tables(configuration)
+    if changed := altered(folder, record, names):
+        raise RecordError(f"{folder}: {', '.join(changed)} missing, or altered since the run ended")
+    record = record | {"files": {name: total for name, total in record["files"].items() if name not in LEFT_OUT}}
+    return record, {name: (folder / name).read_text(encoding="utf-8") for name in names if name != "run.json"}
+
+
+def _selections(plan: Plan, runs: Iterable[Key]) -> Iterator[dict]:
+    """The selections all of whose runs are archived, each with the text of what was asked for."""
+    for selection in plan.selections.values():
+        wanted = {(c.id, seed) for c in selection.candidates for seed in range(_tuning_seeds(plan, selection))}
+        if wanted <= set(runs):
+            made = read_selection(plan.selection_path(selection), "best", "grid")
+            yield {"id": selection.id, "asked": plan.selection_text(selection), "selection": made}
+
+
+def _together(texts: dict[Key, str]) -> Iterator[str]:
+    """The lines of one table out of many; columns that only some have are empty for the others."""
+    parts = {key: list(csv.reader(text.splitlines())) for key, text in texts.items()}
+    columns = list(dict.fromkeys(column for header, *_ in parts.values() for column in header))
+    yield ",".join([*KEY, *columns])
+    for (configuration, seed), (header, *rows) in parts.items():
+        places = [header.index(column) if column in header else None for column in columns]
+        for row in rows:
+            yield ",".join([configuration, str(seed), *("" if place is None else row[place] for place in places)])
+
+
+def _apart(lines: list[str], own: tuple[str, ...]) -> Iterator[tuple[Key, str]]:
+    """The texts of the single tables; besides their `own` columns they have those that their first row fills."""
+    header, *rows = csv.reader(lines)
+    parts: dict[Key, list[list[str]]] = {}
+    for configuration, seed, *cells in rows:
+        parts.setdefault((configuration, int(seed)), []).append(cells)
+    for key, part in parts.items():
+        places = [i for i, column in enumerate(header[len(KEY) :]) if column in own or part[0][i]]
+        whole = [[header[len(KEY) + i] for i in places], *([row[i] for i in places] for row in part)]
+        yield key, "".join(",".join(row) + "\n" for row in whole)
+
+
+# Using an archive
+
+
+def read(plan: Plan) -> Archive | None:
+    """The archive of the plan's scale; None if there is none. RecordError names a file that is damaged."""
+    if not (plan.archive / RUNS).is_file():
+        return None
+    runs = [json.loads(line) for line in _lines(plan.archive / RUNS)]
+    selections = [json.loads(line) for line in _lines(plan.archive / SELECTIONS)]
+    return Archive(
+        plan.archive,
+        {(record["configuration"], record["seed"]): record for record in runs},
+        {row["id"]: row for row in selections},
+    )
+
+
+def covered(plan: Plan, archive: Archive) -> tuple[list[Configuration], list[Selection]]:
+    """The configurations and selections for which nothing has to be trained: all their runs are archived as planned.
+
+    A run whose weights others need is not covered unless those others are.
+    """
+    followers: dict[Configuration, list[Configuration]] = {}
+    for configuration in plan.jobs:
+        for other in plan.other_runs(configuration):
+            followers.setdefault(other, []).append(configuration)
+
+    @cache
+    def selected(selection_id: str) -> bool:
+        selection, row = plan.selections[selection_id], archive.selections.get(selection_id)
+        same = row is not None and row["asked"] == plan.selection_text(selection)
+        return same and all(map(there, selection.candidates))
+
+    @cache
+    def there(configuration: Configuration) -> bool:
+        needed = [selection.id for selection in plan.needs(configuration)]
+        if not all(map(selected, needed)):
+            return False
+        chosen = {name: archive.selections[name]["selection"] for name in needed}
+        return all(_archived(plan, archive, configuration, seed, chosen) for seed in plan.seeds(configuration)) and all(
+            map(there, followers.get(configuration, ()))
+        )
+
+    configurations = [configuration for configuration in plan.jobs if there(configuration)]
+    return configurations, [selection for selection in plan.selections.values() if selected(selection.id)]
+
+
+def _archived(plan: Plan, archive: Archive, configuration: Configuration, seed: int, chosen: dict) -> bool:
+    record = archive.runs.get((configuration.id, seed))
+    return record is not None and not plan.differences(configuration, seed, record["run"], chosen)
+
+
+def unpack(plan: Plan, archive: Archive) -> tuple[int, int]:
+    """Make the run folders and selections that the archive covers; returns how many runs came, and were there already.
+
+    A folder that holds another run is replaced. Raises RecordError if a run does not come back as it was.
+    """
+    configurations, selections = covered(plan, archive)
+    made = there = 0
+    for configuration in configurations:
+        for seed in plan.seeds(configuration):
+            if restore(plan, archive, configuration, seed):
+                made += 1
+            else:
+                there += 1
+    for selection in selections:
+        write_json(plan.selection_path(selection), archive.selections[selection.id]["selection"])
+    return made, there
+
+
+def restore(plan: Plan, archive: Archive, configuration: Configuration, seed: int) -> bool:
+    """Make one run's folder; False if that very run is there already, whose files get new time stamps then."""
+    folder, names = plan.run_folder(configuration, seed), plan.tables(configuration)
+    record = archive.runs[configuration.id, seed]
+    if _holds(folder, record, names):
+        for name in names:
+            os.utime(folder / name)
+        return False
+    for name in ("run.json", *CHECKPOINTS):
+        (folder / name).unlink(missing_ok=True)
+    texts = archive.tables[configuration.id, seed]
+    for name in names[1:]:
+        write_text(folder / name, texts.get(name, ""))
+    if changed := altered(folder, record, names):
+        raise RecordError(f"{archive.folder}: {folder / changed[0]} does not come out as it went in; {_CURE}")
+    write_json(folder / "run.json", record)
+    return True
+
+
+def _holds(folder: Path, record: dict, names: Iterable[str]) -> bool:
+    try:
+        found = read_record(folder / "run.json")
+    except RecordError:
+        return False
+    return found.get("fingerprint") == record.get("fingerprint") and not altered(folder, found, names)
+
+
+# Files
+
+_CURE = "delete the folder and `dvc pull` it again"
+
+
+def _compressed(folder: Path, name: str) -> Path:
+    return folder / f"{name}.xz"
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    with replacing(path) as file:
+        file.write(lzma.compress("".join(f"{line}\n" for line in lines).encode(), preset=9))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return lzma.decompress(path.read_bytes()).decode().splitlines()
+    except (OSError, lzma.LZMAError, EOFError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path}: cannot be read ({error}); {_CURE}") from error
+
+
+def _tuning_seeds(plan: Plan, selection: Selection) -> int:
+    return plan.params.settings[selection.setting].tuning_seeds
