@@ -2,6 +2,7 @@
 # make report    the same, and report.html: all of it in one page, with captions, params and provenance
 # make pull      fetch the archived results of SCALE, if there are any: then `make figures` renders them without training
 # make archive   put the finished runs of SCALE into their archive and the archive into archive/store, to be committed
+# make documents the figures, then the tables and pictures in README.md and docs/results.md
 # make test      the tests            make lint   style, formatting, workflow checks
 # make soak      a campaign of which 100 processes are killed, compared with an undisturbed one
 # make test-slurm  a campaign on a one-node Slurm that is installed and started for it (Debian, root; else it is skipped)
@@ -13,7 +14,7 @@ CORES ?= all
 VENV := .venv
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-.PHONY: figures report pull archive test test-slurm lint soak bench clean
+.PHONY: figures report pull archive documents test test-slurm lint soak bench clean
 
 figures: $(VENV)/pipeline
 	$(RUN) snakemake --cores $(CORES) --config scale=$(SCALE) -- figures
@@ -30,6 +31,9 @@ archive: $(VENV)/pipeline
 	$(RUN) PYTHONPATH=src python -m catfish pack --scale $(SCALE)
 	$(RUN) dvc add archive/$(SCALE)
 	$(RUN) dvc push --remote archive archive/$(SCALE).dvc
+
+documents: figures
+	$(RUN) PYTHONPATH=src python -m catfish document README.md docs/results.md
 
 test: $(VENV)/development
 	$(RUN) python -m pytest

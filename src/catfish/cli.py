@@ -156,6 +156,13 @@ def _parser() -> argparse.ArgumentParser:
         commands, "overview", _overview, "list every run with its outcome, time and origin, and the params", planned
     )
 
+    document = _command(commands, "document", _document, "put rendered tables and pictures between a document's marks")
+    document.add_argument("files", nargs="+", type=Path, metavar="FILE", help="Markdown, such as README.md")
+    document.epilog = (
+        "What stands between `<!-- laptop: table1 -->` and `<!-- end -->` becomes figures/laptop/table1.md; a figure "
+        "is copied to docs/pictures. `<!-- laptop: overview / Settings -->` takes one section of a page."
+    )
+
     describe = _command(commands, "describe", _describe, "show a setting's model, schedule, runs and cost", planned)
     describe.add_argument("setting", help="a name in the params file's `settings`")
 
@@ -337,6 +344,13 @@ def _overview(options: argparse.Namespace) -> None:
 
     for path in overview.write(_loaded(options)):
         print(path)
+
+
+def _document(options: argparse.Namespace) -> None:
+    from catfish.analysis.document import update
+
+    for file in options.files:
+        print(f"{file}: {update(file)} places up to date")
 
 
 def _describe(options: argparse.Namespace) -> None:
