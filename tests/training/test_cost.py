@@ -315,6 +315,16 @@ def test_counts_are_kept(plan, project, monkeypatch):
     assert Estimate(small).operations(job) > 0
 
 
+@pytest.mark.parametrize("text", ["{", '{"simplecnn 1 1 cifar10": {"forward": 1}}', '{"simplecnn 1 1 cifar10": 3}'])
+def test_damaged_counts_are_counted_again(plan, project, text):
+    small = Plan(replace(plan.params, outputs={"figure15": plan.params.outputs["figure15"]}))
+    first = Estimate(small).counts
+    whole = (small.results / cost.COUNTS).read_text()
+    (small.results / cost.COUNTS).write_text(text)
+    assert Estimate(small).counts == first
+    assert (small.results / cost.COUNTS).read_text() == whole
+
+
 def test_plan_without_options_needs_no_torch(project, tiny_text):
     (project / "params.yaml").write_text(tiny_text)
     code = "import sys; from catfish.cli import main; main(['plan']); print('torch' in sys.modules)"

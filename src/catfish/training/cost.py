@@ -195,11 +195,19 @@ def _network(setting) -> str:
     return f"{setting.model} {setting.width:g} {setting.depth:g} {setting.dataset}"
 
 
+def _counted(path: Path) -> dict[str, Cost]:
+    """What was counted before; nothing if the file is not there or not whole, since counting again costs seconds."""
+    try:
+        return {name: Cost(**value) for name, value in read_json(path).items()}
+    except (RecordError, TypeError):
+        return {}
+
+
 def _counts(plan: Plan) -> dict[str, Cost]:
     """The operations of every network, counted or read from where they were written when they were counted."""
     path = plan.results / COUNTS
-    known = read_json(path) if path.is_file() else {}
-    counts = {name: Cost(**value) for name, value in known.items()}
+    known = _counted(path)
+    counts = dict(known)
     for name in dict.fromkeys(configuration.setting for configuration in plan.jobs):
         setting = plan.params.settings[name]
         if _network(setting) not in counts:
