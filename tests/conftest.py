@@ -61,6 +61,7 @@ def document() -> dict:
     shown = [*(f"table{n}" for n in range(1, 7)), *(f"figure{n}" for n in (1, 3, 5, 8))]
     document["outputs"] = {name: document["outputs"][name] for name in shown}
     for values in (document, *document["scales"].values()):
+        values.pop("only", None)
         for name in list(values.get("settings", {})):
             if name.startswith(
                 ("simplecnn_c10_steps", "simplecnn_c10_large", "mech_simplecnn", "mech_resnet32", "mech_gd")
