@@ -61,6 +61,12 @@ class Project:
 
 
 @pytest.fixture(scope="session")
+def project_in() -> type[Project]:
+    """Makes a project of a folder."""
+    return Project
+
+
+@pytest.fixture(scope="session")
 def finished(tmp_path_factory, tiny_text) -> Project:
     """The campaign after `snakemake figures`; not to be changed."""
     project = Project(tmp_path_factory.mktemp("campaign"))

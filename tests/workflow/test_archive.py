@@ -186,6 +186,8 @@ def test_an_archive_travels_with_dvc_and_git(packed, tmp_path):
     clone = tmp_path / "clone"
     run(tmp_path, "git", "clone", "--quiet", str(folder), str(clone))
     assert not (clone / "archive/tiny").exists()
+    told = type(packed)(clone).snakemake("--dry-run").stderr
+    assert "`make pull SCALE=tiny` fetches them" in told
     run(clone, "dvc", "pull", "--remote", "archive", "archive/tiny.dvc")
     assert {path.name: path.read_bytes() for path in (clone / "archive/tiny").iterdir()} == {
         path.name: path.read_bytes() for path in (folder / "archive/tiny").iterdir()

@@ -33,6 +33,11 @@ except UserError as error:
 SCALE = plan.params.scale
 if workflow.is_main_process and (held := campaign.holder()):
     print(f"This folder is locked: {held}.", file=sys.stderr)
+if workflow.is_main_process and not ARCHIVE and Path(f"{plan.archive}.dvc").is_file():
+    print(
+        f"Finished runs of this scale are archived: `make pull SCALE={SCALE}` fetches them.",
+        file=sys.stderr,
+    )
 OPTIONS = f"--scale {SCALE}"
 TRAINING_OPTIONS = " ".join(
     f"--{key.replace('_', '-')} {config[key]}"

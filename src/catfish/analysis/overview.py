@@ -67,7 +67,8 @@ def markdown(plan: Plan, runs: pd.DataFrame) -> str:
         _settings(plan, runs),
         "## What made the runs",
         _made_by(runs),
-        f"Tables, figures and this page: commit {_short(commit() or 'unknown')}, {_software()}.",
+        "## What made the tables and figures",
+        f"Commit {_short(commit() or 'unknown')}, {_software()}.",
         *_listed("Chosen at the edge of a grid", _edges(plan)),
     ]
     return "\n\n".join(parts) + "\n"
