@@ -103,7 +103,9 @@ def finish(
 ) -> None:
     """Labels and scales of a panel over a training up to its last epoch or step, once the lines in `data` are drawn.
 
-    The y axis starts at zero; it is logarithmic if positive values, other than percentages, span over two decades.
+    The y axis is logarithmic if positive values, other than percentages, span over two decades. Else it starts at zero,
+    or, for percentages that stay in the upper half after a tenth of the training, at the lowest of them, so that
+    differences can be seen.
     Its range is that of the completed runs, if there are any, in `shared`: the data of all panels with the same axis.
     """
     axes.set_xlabel(unit)
@@ -117,7 +119,9 @@ def finish(
         axes.set_yscale("log")
         axes.set_ylim(scaled.loc[scaled["y_low"] > 0, "y_low"].min() / 1.5, 1.5 * high)
     elif high > 0:
-        axes.set_ylim(0, 1.05 * high)
+        low = scaled.loc[scaled["x"] >= 0.1 * end, "y_low"].min() if label.endswith("(%)") else 0
+        low = low if high / 2 < low < high else 0
+        axes.set_ylim(low - 0.05 * (high - low) if low else 0, high + 0.05 * (high - low))
     for cross in axes.get_lines():
         if cross.get_marker() == "x":  # of a diverged run: at the edge if it left the range
             cross.set_ydata(np.clip(cross.get_ydata(), *axes.get_ylim()))
