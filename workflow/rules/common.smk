@@ -26,7 +26,9 @@ try:
     BUDGETS = budgets.read(plan.results)
     ARCHIVE = archive.read(plan)
     # What needs neither training nor data.
-    UNPACKED, CHOSEN = archive.covered(plan, ARCHIVE) if ARCHIVE else ([], [])
+    UNPACKED, CHOSEN = map(
+        dict.fromkeys, archive.covered(plan, ARCHIVE) if ARCHIVE else ((), ())
+    )
 except UserError as error:
     raise WorkflowError(str(error))
 
