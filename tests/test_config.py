@@ -7,7 +7,7 @@ from catfish.errors import ConfigError
 from catfish.plan import Plan
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
-REMOVED = object()
+REMOVED = "(removed)"  # a value with a name that is the same in every process, for the tests' ids
 
 
 def changed(document: dict, changes: dict) -> dict:
@@ -17,7 +17,7 @@ def changed(document: dict, changes: dict) -> dict:
         at = document
         for key in parents:
             at = at[key]
-        if value is REMOVED:
+        if value == REMOVED:
             del at[last]
         else:
             at[last] = value
