@@ -77,3 +77,31 @@ def test_a_vanishing_gradient_moves_nothing(model, batch):
 def test_a_negative_radius_is_refused(model):
     with pytest.raises(ValueError, match=r"radius: -0\.1 is negative"), perturbed(model, -0.1):
         pass
+
+
+def test_under_autocast_the_gradient_is_that_of_the_moved_weights(batch):
+    """Autocast keeps the weights' casts for as long as it lasts, and does not see that the weights have moved."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 2))
+    x, y = batch[0].float(), batch[1]
+
+    def both() -> list[torch.Tensor]:
+        """The gradient at the weights, and SAM's."""
+        found = []
+        F.cross_entropy(model(x).float(), y).backward()
+        found.append(torch.cat([parameter.grad.flatten() for parameter in model.parameters()]))
+        with perturbed(model, 1.0):
+            F.cross_entropy(model(x).float(), y).backward()
+        found.append(torch.cat([parameter.grad.flatten() for parameter in model.parameters()]))
+        after = F.cross_entropy(model(x).float(), y)
+        model.zero_grad()
+        return [*found, after.detach()]
+
+    plain, moved, _ = both()
+    before = F.cross_entropy(model(x), y)
+    with torch.autocast("cpu", torch.bfloat16):
+        in_autocast, moved_in_autocast, after = both()
+    assert (moved - plain).norm() > 0.2 * plain.norm()
+    torch.testing.assert_close(in_autocast, plain, rtol=0, atol=0.05 * plain.norm().item())
+    torch.testing.assert_close(moved_in_autocast, moved, rtol=0, atol=0.05 * plain.norm().item())
+    torch.testing.assert_close(after, before, rtol=0.01, atol=0)

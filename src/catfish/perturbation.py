@@ -26,8 +26,10 @@ def perturbed(model: nn.Module, radius: float) -> Iterator[None]:
         parameter.grad = None
     try:
         with moved(used, gradients, radius / squared_norm(gradients).sqrt().clamp_min(TINY)):
+            torch.clear_autocast_cache()  # under autocast: casts of the weights as they were before
             yield
     finally:
+        torch.clear_autocast_cache()
         with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)
