@@ -74,4 +74,4 @@ $(VENV)/slurm: requirements-slurm.txt $(VENV)/development
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-bench .snakemake
+	rm -rf $(VENV) $(VENV)-bench

@@ -230,6 +230,14 @@ def test_the_norms_are_recorded_though_no_output_shows_their_run(paper):
     assert plan.jobs[plan.norms(shown)] == 1
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_order_of_methods_changes_no_number_of_seeds(paper, order):
+    methods = ("graft_external", "small_batch")[::order]
+    plan = with_outputs(paper, mech_table4=(("mech_resnet18_c10",), methods))
+    (recorded,) = {norms for job in plan.jobs if (norms := plan.norms(job))}
+    assert plan.jobs[recorded] == paper.settings[recorded.setting].tuning_seeds == 3
+
+
 def test_large_batches_take_as_many_steps_as_small_ones(paper):
     for name in ("mech_resnet18_c10", "mech_resnet18_c100", "mech_vgg11_c10"):
         large = paper.settings[name]

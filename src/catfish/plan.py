@@ -263,8 +263,9 @@ class Plan:
                 need(other, 1)
             for selection in self.needs(configuration):
                 for candidate in selection.candidates:
-                    if candidate not in jobs:
-                        need(candidate, self.params.settings[candidate.setting].tuning_seeds)
+                    tuning_seeds = self.params.settings[candidate.setting].tuning_seeds
+                    if jobs.get(candidate, 0) < tuning_seeds:
+                        need(candidate, tuning_seeds)
 
         for name in self.params.outputs:
             for configuration in self.shown(name):

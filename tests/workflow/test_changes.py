@@ -19,6 +19,11 @@ def test_a_comment_changes_nothing(campaign):
     assert campaign.planned() == set()
 
 
+def test_how_training_is_spread_over_machines_changes_nothing(finished):
+    planned = finished.snakemake("--dry-run", "--config", "gpu_slots=2", "checkpoint_seconds=7", "--", "figures").stdout
+    assert "Nothing to be done" in planned
+
+
 def test_one_methods_coefficient_reruns_what_depends_on_it(campaign):
     document = campaign.params()
     document["scales"]["tiny"]["methods"]["fp"]["coefficients"] = [0.001, 0.02]

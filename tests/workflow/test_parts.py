@@ -10,6 +10,7 @@ import pytest
 from catfish.config import load
 from catfish.plan import Plan
 
+RUNS = ("baseline/lr-small", "eta_star/lr-eta_star", "fp/lr-small_coefficient-best")
 NOISY = "simplecnn_c10,vgg11_c100_noise25"
 
 
@@ -57,3 +58,10 @@ def test_parts_trained_apart_are_merged_into_a_campaign(campaign, tmp_path):
     campaign.snakemake("figures")
     assert campaign.histories() == before
     assert campaign.planned() == set()
+
+    document = campaign.params()
+    document["scales"]["tiny"]["settings"]["simplecnn_c10"]["epochs"] = 3
+    campaign.write_params(document)
+    planned = campaign.planned()  # though Snakemake did not make these runs, and has only their time stamps
+    assert {"table1", "figure1"} <= planned
+    assert {job.split()[1] for job in planned if job.startswith("train")} >= {f"simplecnn_c10/{n}" for n in RUNS}

@@ -13,9 +13,8 @@ min_version("9.0")
 
 SOURCE = Path(workflow.basedir) / "src"
 sys.path.insert(0, str(SOURCE))
-shell.prefix(f"export PYTHONPATH='{SOURCE}'${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
 
-from catfish import archive, budgets, campaign
+from catfish import archive, budgets, campaign, outdated
 from catfish.config import load
 from catfish.errors import UserError
 from catfish.plan import Plan, canonical, is_figure
@@ -33,6 +32,8 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 SCALE = plan.params.scale
+if workflow.is_main_process:
+    outdated.outdate(plan)
 if workflow.is_main_process and (held := campaign.holder()):
     print(f"This folder is locked: {held}.", file=sys.stderr)
 if workflow.is_main_process and not ARCHIVE and Path(f"{plan.archive}.dvc").is_file():
@@ -45,6 +46,11 @@ TRAINING_OPTIONS = " ".join(
     f"--{key.replace('_', '-')} {config[key]}"
     for key in ("checkpoint_seconds", "gpu_slots")
     if key in config
+)
+# Options that decide no number travel in the environment: among a rule's params, a change would run every job again.
+shell.prefix(
+    f"export PYTHONPATH='{SOURCE}'${{{{PYTHONPATH:+:$PYTHONPATH}}}}"
+    f" SPLIT_OPTIONS='{OPTIONS}' TRAINING_OPTIONS='{TRAINING_OPTIONS}'; "
 )
 config["scale"] = SCALE  # for the report's first page
 TITLES = yaml.safe_load(

@@ -16,6 +16,8 @@ rule prepare:
         dataset="[a-z0-9]+",
     conda:
         "../../environment.yml"
+    params:
+        version=plan.params.code_version,
     shell:
         "python -m catfish prepare {wildcards.dataset} > {log} 2>&1"
 
@@ -32,6 +34,7 @@ rule split:
     conda:
         "../../environment.yml"
     params:
-        options=OPTIONS,
+        version=plan.params.code_version,
+    # The scale is not among params: scales share splits.
     shell:
-        "python -m catfish split {params.options} {wildcards.dataset}/split_{wildcards.choice} > {log} 2>&1"
+        "python -m catfish split $SPLIT_OPTIONS {wildcards.dataset}/split_{wildcards.choice} > {log} 2>&1"

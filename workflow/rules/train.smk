@@ -51,6 +51,5 @@ for seeds, files in sorted(
         params:
             options=OPTIONS,
             runs=training_text,
-            training=TRAINING_OPTIONS,
         shell:  # exec: no shell in between that a signal would end before the state is saved
-            "exec python -m catfish train {params.options} {params.training} --threads {threads} {wildcards.configuration} > {log} 2>&1"
+            "exec python -m catfish train {params.options} $TRAINING_OPTIONS --threads {threads} {wildcards.configuration} > {log} 2>&1"
