@@ -28,12 +28,12 @@ pull: $(VENV)/pipeline
 	$(RUN) dvc pull --remote archive archive/$(SCALE).dvc
 
 archive: $(VENV)/pipeline
-	$(RUN) PYTHONPATH=src python -m catfish pack --scale $(SCALE)
+	$(RUN) catfish pack --scale $(SCALE)
 	$(RUN) dvc add archive/$(SCALE)
 	$(RUN) dvc push --remote archive archive/$(SCALE).dvc
 
 documents: figures
-	$(RUN) PYTHONPATH=src python -m catfish document README.md docs/results.md
+	$(RUN) catfish document README.md docs/results.md
 
 test: $(VENV)/development
 	$(RUN) python -m pytest
@@ -63,6 +63,7 @@ $(VENV)/pipeline: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4) and "catfish needs Python 3.11.4 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
 $(VENV)/development: requirements-dev.txt $(VENV)/pipeline
