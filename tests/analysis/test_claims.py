@@ -48,6 +48,8 @@ def write(made, columns, diverged=()):
         for seed in made.plan.seeds(configuration):
             ends = 7 if (configuration.method, seed) in diverged else None
             made.run(configuration, seed, diverged=ends, **columns(configuration, seed))
+    for selection in made.plan.selections.values():
+        made.select(selection.setting, selection.quantity, 0.01)
 
 
 def write_steps(made, largest):
@@ -361,6 +363,62 @@ def test_values_and_the_papers_beside_them(gap):
     assert part.estimate.value == pytest.approx(-10) and part.estimate.n == 6
     assert part.paper == pytest.approx(36.86 - 45.86)
     assert part.label == "VGG11/C100 (digits)" and part.note == "digits in place of cifar100"
+
+
+def test_a_value_at_the_edge_of_its_grid_is_noted(project):
+    made = project({"table1": Output(("vgg11_c100",), ("eta_star", "baseline"))}, vgg11_c100={"seeds": 3})
+    write(made, accuracies({"eta_star": 0.6, "baseline": 0.5}))
+    made.select("vgg11_c100", "eta_star", 0.016, "high")
+    (part,) = parts(learning_rate.small_rate_generalises_worse(Evidence(made.plan)))
+    assert part.note == (
+        "digits in place of cifar100; at the edge of a grid: vgg11_c100/eta_star = 0.016, the largest value tried"
+    )
+
+
+def test_three_levels_without_an_order_decide_nothing(project):
+    """However many seeds there are: with 16 at each of three learning rates the interval alone would be narrow."""
+    made = project(
+        {"figure2": Output(("resnet26_c10",), ("eta_star",), sweep="learning_rates")},
+        resnet26_c10={"tuning_seeds": 16, "early_loss": 1.5, "learning_rates": (0.001, 0.01, 0.1)},
+    )
+
+    def verdict(*means):
+        def columns(configuration, seed):
+            level = (0.1, 0.01, 0.001).index(configuration.learning_rate)
+            accuracy = flat(means[level] + 0.0001 * seed)
+            return {"train_loss": [2.3, 1.4, 0.9, 0.1], "fisher_trace": [9.0, 100.0 * (level + 1) + seed, 5.0, 3.0],
+                    "test_accuracy": accuracy, "validation_accuracy": accuracy}  # fmt: skip
+
+        write(made, columns)
+        (part,) = parts(learning_rate.early_trace_predicts_accuracy(Evidence(made.plan)))
+        return part
+
+    assert verdict(0.81, 0.80, 0.78).verdict == Verdict.REPRODUCED
+    assert verdict(0.78, 0.80, 0.81).verdict == Verdict.CONTRADICTED
+    unordered = verdict(0.80, 0.81, 0.70)
+    assert unordered.estimate.high < 0 and unordered.verdict == Verdict.INCONCLUSIVE
+    assert unordered.reason == (
+        "mean accuracies by growing Tr(F_i), 80.1, 81.1, 70.1 %, neither fall nor rise from one to the next"
+    )
+
+
+def test_coefficients_with_which_nothing_is_learned_have_no_lead_to_show(project):
+    grid = {"fp": (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)}
+    made = project(
+        {"figure5": Output(("vgg11_c100_noise25",), ("fp",), sweep="coefficients")},
+        vgg11_c100_noise25={"coefficients": grid},
+    )
+
+    def columns(configuration, seed):
+        rank = 0 if configuration.coefficient == "best" else grid["fp"].index(configuration.coefficient)
+        clean, lead = (0.8, 0.1 + 0.05 * rank) if rank < 6 else (0.01, 0.0)
+        return {"clean_accuracy": flat(clean), "noisy_accuracy": flat(clean - lead),
+                "clean_gradient_norm": flat(1.0), "noisy_gradient_norm": flat(2.0)}  # fmt: skip
+
+    write(made, columns)
+    trend, _ = parts(noise.penalty_slows_memorisation(Evidence(made.plan)))
+    assert trend.estimate.value == pytest.approx(1) and trend.verdict == Verdict.REPRODUCED
+    assert trend.note.endswith("without α = 10, 30: less than half of the best accuracy on clean examples")
 
 
 def test_one_seed_and_diverged_seeds_are_inconclusive(gap):

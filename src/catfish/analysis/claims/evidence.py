@@ -66,6 +66,12 @@ class Evidence:
         what = " and ".join(quantity.what for quantity in quantities)
         return Sample(name, what, values[:, 0] if len(quantities) == 1 else values, diverged)
 
+    def edges(self, cases: Iterable[Case]) -> str:
+        """Which of the values that cases were tuned to are ends of their grids, beyond which better ones may lie."""
+        selections = {s.id: s for case in cases for s in self.plan.needs(case.configuration)}
+        found = [text for selection in selections.values() if (text := labels.edge(self.plan, selection))]
+        return f"at the edge of a grid: {'; '.join(found)}" if found else ""
+
     def note(self, *settings: str) -> str:
         """What keeps settings from being compared with the paper."""
         others = [setting for setting in settings if not labels.comparable(self.params, setting)]
@@ -97,7 +103,9 @@ def compare(
             numbers = [_printed(output, setting, method, printed) for output, method in groups]
             paper = statistic.value(*(np.array([number]) for number in numbers))
             label = labels.setting(evidence.params, setting)
-            texts = (evidence.note(setting), doubt(setting), unmet(setting))
+            edges = evidence.edges(case for own in cases for case in own)
+            note = "; ".join(filter(None, [evidence.note(setting), edges]))
+            texts = (note, doubt(setting), unmet(setting))
             parts.append(judge(label, statistic, samples, region, paper, *texts))
     return tuple(parts)
 

@@ -4,7 +4,7 @@ from catfish.analysis import labels
 from catfish.analysis.claims.evidence import TEST_ACCURACY, Evidence, Quantity, compare
 from catfish.analysis.claims.intervals import ABOVE_MIDPOINT, GEOMETRIC_MEAN, RANK_CORRELATION
 from catfish.analysis.claims.verdicts import Claim, Region, Statement, judge
-from catfish.analysis.collect import LoadedRun
+from catfish.analysis.collect import Case, LoadedRun
 
 _FIGURES = ("figure5", "figure9")
 
@@ -19,6 +19,7 @@ _LEAD = Quantity(
     "accuracies on clean and noisy examples",
     lambda run, _: 100 * (_mean(run, "clean_accuracy") - _mean(run, "noisy_accuracy")),
 )
+_CLEAN = Quantity("an accuracy on clean examples", lambda run, _: 100 * _mean(run, "clean_accuracy"))
 _NORM_RATIO = Quantity(
     "gradient norms on clean and noisy examples",
     lambda run, _: _mean(run, "noisy_gradient_norm") / _mean(run, "clean_gradient_norm"),
@@ -32,8 +33,11 @@ def penalty_slows_memorisation(evidence: Evidence) -> Claim:
         for setting in evidence.settings(output):
             cases, note = evidence.swept(output, setting, "fp"), evidence.note(setting)
             label = labels.setting(evidence.params, setting)
-            points = evidence.sample("all runs", cases, _COEFFICIENT, _LEAD)
-            trends.append(judge(label, RANK_CORRELATION, [points], grows, note=note))
+            learned, left_out = _learned(evidence, cases)
+            points = evidence.sample("all runs", learned, _COEFFICIENT, _LEAD)
+            trends.append(
+                judge(label, RANK_CORRELATION, [points], grows, note="; ".join(filter(None, [note, left_out])))
+            )
             norms.append(
                 judge(label, GEOMETRIC_MEAN, [evidence.sample("all runs", cases, _NORM_RATIO)], larger, note=note)
             )
@@ -52,6 +56,18 @@ def penalty_slows_memorisation(evidence: Evidence) -> Claim:
                       larger, tuple(norms)),
         ),
     )  # fmt: skip
+
+
+def _learned(evidence: Evidence, cases: list[Case]) -> tuple[list[Case], str]:
+    """The coefficients with which the network learns, and which were left out: where next to nothing is learned,
+    nothing can be in the lead, and it would look as if memorisation went on.
+    """
+    clean = {case: evidence.sample("", [case], _CLEAN).values.mean() for case in cases}
+    least = max(clean.values(), default=0) / 2
+    too_little = [case for case in cases if clean[case] < least]
+    shown = ", ".join(labels.number(case.coefficient) for case in too_little)
+    text = f"without α = {shown}: less than half of the best accuracy on clean examples" if too_little else ""
+    return [case for case in cases if case not in too_little], text
 
 
 def penalties_resist_label_noise(evidence: Evidence) -> Claim:
