@@ -9,6 +9,35 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 TINY = 1e-12  # least norm that is divided by
+# On NVIDIA GPUs PyTorch rounds the factors of convolutions to TensorFloat-32, 10 bits, unless told otherwise.
+_ROUNDED_ON_CUDA = (torch.backends.cudnn.conv, torch.backends.cudnn.rnn, torch.backends.cuda.matmul)
+
+
+def rounds(device: str) -> bool:
+    """Whether the factors of products and convolutions are rounded on this type of device, by autocast or TF32."""
+    on_cuda = device == "cuda" and any(operation.fp32_precision == "tf32" for operation in _ROUNDED_ON_CUDA)
+    return on_cuda or torch.is_autocast_enabled(device)
+
+
+@contextmanager
+def full_precision(device: str) -> Iterator[None]:
+    """Without autocast and without TensorFloat-32 for as long as the block lasts."""
+    before = [operation.fp32_precision for operation in _ROUNDED_ON_CUDA]
+    try:
+        _allow_tf32(convolutions=False, products=False)
+        with torch.autocast(device, enabled=False):
+            yield
+    finally:
+        _allow_tf32(convolutions=before[0] == "tf32", products=before[-1] == "tf32")
+        for operation, precision in zip(_ROUNDED_ON_CUDA, before):
+            if operation.fp32_precision != precision:
+                operation.fp32_precision = precision
+
+
+def _allow_tf32(convolutions: bool, products: bool) -> None:
+    """By PyTorch's older switches: after the newer ones alone, whatever looks at the older ones fails."""
+    torch.backends.cudnn.allow_tf32 = convolutions
+    torch.backends.cuda.matmul.allow_tf32 = products
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:

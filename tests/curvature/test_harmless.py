@@ -89,6 +89,25 @@ def test_surroundings_do_not_matter(name, measure, batch):
     assert measure(network(name).eval(), *batch) == expected
 
 
+def test_tensorfloat_is_off_while_it_lasts(measure, batch):
+    """What the layers see of PyTorch's settings, which count on NVIDIA GPUs, and what is left of them."""
+    operations = (torch.backends.cudnn.conv, torch.backends.cudnn.rnn, torch.backends.cuda.matmul)
+    torch.backends.cuda.matmul.allow_tf32 = True
+    assert [operation.fp32_precision for operation in operations] == ["tf32"] * 3  # convolutions': PyTorch's default
+    seen = []
+    model = network("plain")
+    model[0].register_forward_hook(
+        lambda *_: seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+    )
+    try:
+        measure(model, *batch)
+        assert [operation.fp32_precision for operation in operations] == ["tf32"] * 3
+        assert torch.backends.cudnn.allow_tf32 and torch.backends.cuda.matmul.allow_tf32
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = False
+    assert seen and set(seen) == {(False, False)}
+
+
 @pytest.mark.parametrize("name", MEASUREMENTS)
 def test_an_empty_batch_is_refused_by_name(name, batch):
     x, y = batch

@@ -1,4 +1,4 @@
-"""A model held still while it is measured."""
+"""How curvature is measured: in evaluation mode, in full precision, with the model as it was afterwards."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,10 +6,12 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from catfish.gradients import full_precision
+
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
-    """The model in evaluation mode without autocast; afterwards every module has its own mode back.
+    """The model in evaluation mode, without autocast and TensorFloat-32; afterwards everything is what it was.
 
     Batch norm then uses and keeps its running statistics (G.2: with a batch of one, training mode is undefined).
     """
@@ -17,7 +19,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
     device = next(model.parameters()).device.type
     try:
         model.eval()
-        with torch.autocast(device, enabled=False), torch.enable_grad():
+        with full_precision(device), torch.enable_grad():
             yield model
     finally:
         for module, mode in modes:

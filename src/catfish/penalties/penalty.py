@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from catfish.convolution import TwiceDifferentiable
-from catfish.gradients import TINY, forward_aside, moved, squared_norm, trainable
+from catfish.gradients import TINY, forward_aside, full_precision, moved, rounds, squared_norm, trainable
 
 DERIVATIVES = ("double_backward", "finite_difference")
 STEP = 3e-3  # of a finite difference, relative to the norm of what is moved
@@ -158,11 +158,11 @@ class Penalty(ABC):
         return [gradient.detach() for gradient in gradients]
 
     def _finite_difference(self, part: Part) -> list[Tensor]:
-        """In float32 at least: bfloat16 would round the difference away, so logits made by autocast may not serve."""
+        """In float32 at least: rounding would hide the difference, so logits made with it may not serve."""
         device = part.x.device.type
-        if torch.is_autocast_enabled(device):
+        if rounds(device):
             part = part._replace(logits=None)
-        with torch.autocast(device, enabled=False):
+        with full_precision(device):
             parameters = trainable(self.model)
             x, value, drawn = self._start(part)
             steered = [x] if self.of_input else parameters
