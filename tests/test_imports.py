@@ -24,6 +24,7 @@ ALLOWED = {
     "records": BELOW,
     "campaign": BELOW,
     "archive": {"plan", "records"} | BELOW,
+    "outdated": {"plan", "records"} | BELOW,
     "budgets": {"records"} | BELOW,
     "concatenation": BELOW,
     "normalisation": BELOW,
@@ -66,6 +67,7 @@ TORCHLESS = (
     "records",
     "campaign",
     "archive",
+    "outdated",
     "budgets",
     "analysis",
 )
