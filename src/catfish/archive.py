@@ -14,7 +14,7 @@ import lzma
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -181,31 +181,39 @@ def read(plan: Plan) -> Archive | None:
 def covered(plan: Plan, archive: Archive) -> tuple[list[Configuration], list[Selection]]:
     """The configurations and selections for which nothing has to be trained: all their runs are archived as planned.
 
-    A run whose weights others need is not covered unless those others are.
+    A run whose weights others need is not covered unless those others are. These may be tuned on that very run, so all
+    that is archived counts as covered first, and then what lacks something goes, until nothing does.
     """
-    followers: dict[Configuration, list[Configuration]] = {}
+    same = {s.id: s for s in plan.selections.values() if _same_asked(plan, archive, s)}
+    needed = {configuration: {s.id for s in plan.needs(configuration)} for configuration in plan.jobs}
+    followers = _followers(plan)
+    left = {c for c in plan.jobs if needed[c] <= same.keys() and _all_archived(plan, archive, c, needed[c])}
+    while True:
+        selected = {name for name, selection in same.items() if left.issuperset(selection.candidates)}
+        fewer = {c for c in left if needed[c] <= selected and followers[c] <= left}
+        if fewer == left:
+            break
+        left = fewer
+    return [c for c in plan.jobs if c in left], [s for s in plan.selections.values() if s.id in selected]
+
+
+def _followers(plan: Plan) -> dict[Configuration, set[Configuration]]:
+    """The configurations that take weights or norms of each."""
+    followers: dict[Configuration, set[Configuration]] = {configuration: set() for configuration in plan.jobs}
     for configuration in plan.jobs:
         for other in plan.other_runs(configuration):
-            followers.setdefault(other, []).append(configuration)
+            followers[other].add(configuration)
+    return followers
 
-    @cache
-    def selected(selection_id: str) -> bool:
-        selection, row = plan.selections[selection_id], archive.selections.get(selection_id)
-        same = row is not None and row["asked"] == plan.selection_text(selection)
-        return same and all(map(there, selection.candidates))
 
-    @cache
-    def there(configuration: Configuration) -> bool:
-        needed = [selection.id for selection in plan.needs(configuration)]
-        if not all(map(selected, needed)):
-            return False
-        chosen = {name: archive.selections[name]["selection"] for name in needed}
-        return all(_archived(plan, archive, configuration, seed, chosen) for seed in plan.seeds(configuration)) and all(
-            map(there, followers.get(configuration, ()))
-        )
+def _same_asked(plan: Plan, archive: Archive, selection: Selection) -> bool:
+    row = archive.selections.get(selection.id)
+    return row is not None and row["asked"] == plan.selection_text(selection)
 
-    configurations = [configuration for configuration in plan.jobs if there(configuration)]
-    return configurations, [selection for selection in plan.selections.values() if selected(selection.id)]
+
+def _all_archived(plan: Plan, archive: Archive, configuration: Configuration, needed: Iterable[str]) -> bool:
+    chosen = {name: archive.selections[name]["selection"] for name in needed}
+    return all(_archived(plan, archive, configuration, seed, chosen) for seed in plan.seeds(configuration))
 
 
 def _archived(plan: Plan, archive: Archive, configuration: Configuration, seed: int, chosen: dict) -> bool:
