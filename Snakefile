@@ -10,9 +10,7 @@ include: "workflow/rules/common.smk"
 rule figures:
     default_target: True
     input:
-        rendered_files(),
-        metrics_files(),
-        f"{plan.figures}/overview.html",
+        whole_campaign,
 
 
 include: "workflow/rules/data.smk"

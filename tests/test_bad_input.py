@@ -196,7 +196,7 @@ CASES: dict[str, tuple[Damage, list[str], list[str]]] = {
     "params: a table that is not": (
         params("outputs.table9", {"settings": ["simplecnn_c10"], "methods": ["eta_star"]}),
         ["render", "table9"],
-        ["outputs.table9: no such table; there are: table1"],
+        ["outputs.table9: no such table or figure; nearest: table"],
     ),
     # Raw data
     "raw: unknown": (nothing, ["prepare", "mnist"], ["'mnist' is unknown; allowed: digits"]),

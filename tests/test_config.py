@@ -144,6 +144,7 @@ def test_log_grid(low, high, count, values):
 
 S, V, M = "settings.simplecnn_c10", "settings.vgg11_c100", "methods.fp"
 ONLY = "scales.paper.only"
+SHOWN = {"settings": ["simplecnn_c10"], "methods": ["eta_star"]}
 GRID = "0 < low < high and count >= 2"
 BAD = [
     # Unknown keys and names, at every level
@@ -311,6 +312,20 @@ BAD = [
     ({"measure.fisher_examples": 0}, ["measure.fisher_examples", "0", "null or at least 1"]),
     ({"outputs.table1.settings": []}, ["outputs.table1.settings", "empty", "at least one setting"]),
     ({"outputs.table1.methods": []}, ["outputs.table1.methods", "empty", "at least one method"]),
+    # What could not be rendered
+    *(
+        ({f"outputs.{name}": SHOWN}, [f"outputs.{name}: no such table or figure; nearest: ", near])
+        for name, near in {"table7": "table6", "figure19": "figure1", "tabel1": "table1", "Table1": "table1"}.items()
+    ),
+    ({"outputs.claims": SHOWN}, ["outputs.claims: no such table or figure; all: table1, ", "mech_table2, figure1, "]),
+    (
+        {"outputs.table1.sweep": "coefficients"},
+        ["outputs.table1.sweep: 'coefficients', but table1 shows best values only; set it to null"],
+    ),
+    *(
+        ({f"outputs.{name}": SHOWN}, [f"{S}.early_loss: null, but outputs.{name} needs it; give a training loss"])
+        for name in ("figure2", "figure7")
+    ),
     # Grids
     ({f"{V}.learning_rates": []}, [f"{V}.learning_rates", "empty", "at least one value"]),
     ({f"{V}.learning_rates": [0.1, -1]}, [f"{V}.learning_rates", "(0.1, -1.0)", "greater than 0"]),
@@ -426,6 +441,8 @@ def test_an_unknown_scale(document, scale):
         {f"{S}.label_noise": 1, f"{S}.momentum": 0, f"{S}.examples": 128, f"{S}.milestones": []},
         {f"{S}.examples": 3200, f"{S}.measure": {"spectra_every": 1, "allocation_steps": 9, "trajectory_steps": 9}},
         {"measure.hessian_probes": 2, "measure.hessian_every": None},
+        {"outputs.table1.sweep": None},
+        {f"{S}.early_loss": 1.0, "outputs.figure2": SHOWN},
         {"scales.paper": None},
     ],
 )  # fmt: skip

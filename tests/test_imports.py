@@ -12,13 +12,14 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 
 # What each room, a module or a package directly below catfish, may import of the others.
-BELOW = {"errors", "files", "checkout", "typed", "processes"}
+BELOW = {"errors", "files", "checkout", "typed", "processes", "outputs"}
 ALLOWED = {
     "errors": set(),
     "files": set(),
     "checkout": set(),
     "typed": {"errors"},
     "processes": set(),
+    "outputs": set(),
     "config": BELOW,
     "plan": {"config"} | BELOW,
     "records": BELOW,
@@ -62,6 +63,7 @@ TORCHLESS = (
     "checkout",
     "typed",
     "processes",
+    "outputs",
     "config",
     "plan",
     "records",

@@ -9,12 +9,13 @@ in run.json still hold.
 """
 
 import csv
+import hashlib
 import json
 import lzma
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -88,15 +89,19 @@ class Archive:
 def pack(plan: Plan) -> list[str]:
     """Write the archive of the plan's finished runs and selections; returns what is not in it, a line each.
 
-    A run that was made with other settings, or altered since, is left out. Raises ResultError if nothing is left.
+    A run that was made with other settings, or altered since, is left out. In place of a run that is not there, or left
+    out, the archive keeps the one that it has if the plan asks for that one, and likewise a selection: so results that
+    hold a part of the plan change that part of the archive. Raises ResultError if nothing is left, and RecordError if
+    the archive that is there is damaged.
     """
+    before = read(plan)
     runs: dict[Key, dict] = {}
     tables: dict[str, dict[Key, str]] = {name: {} for name in HEADERS}
     missing = []
     for configuration in plan.jobs:
         for seed in plan.seeds(configuration):
             try:
-                record, texts = _finished(plan, configuration, seed)
+                record, texts = _finished(plan, before, configuration, seed)
             except RecordError as error:
                 missing.append(str(error))
                 continue
@@ -105,8 +110,9 @@ def pack(plan: Plan) -> list[str]:
                 tables[name][configuration.id, seed] = text
     if not runs:
         raise ResultError(f"{plan.results}: no finished run of the plan is there; train some, then pack")
-    _write(plan.archive / RUNS, [json.dumps(record) for record in runs.values()])
-    _write(plan.archive / SELECTIONS, [json.dumps(text) for text in _selections(plan, runs)])
+    selections = list(_selections(plan, before, runs))
+    _write(plan.archive / RUNS, map(json.dumps, runs.values()))
+    _write(plan.archive / SELECTIONS, map(json.dumps, selections))
     for name, texts in tables.items():
         path = _compressed(plan.archive, name)
         if texts:
@@ -116,11 +122,24 @@ def pack(plan: Plan) -> list[str]:
     return missing
 
 
-def _finished(plan: Plan, configuration: Configuration, seed: int) -> tuple[dict, dict[str, str]]:
-    """A run's record and its tables' texts; RecordError if it is not there as planned."""
+def _finished(
+    plan: Plan, before: Archive | None, configuration: Configuration, seed: int
+) -> tuple[dict, dict[str, str]]:
+    """A run's record and its tables' texts, from the results or else the archive; RecordError if neither has it."""
+    chosen = {s.id: _selected(plan, before, s) for s in plan.needs(configuration)}
+    try:
+        return _trained(plan, configuration, seed, chosen)
+    except RecordError:
+        kept = None if before is None else _kept(plan, before, configuration, seed, chosen)
+        if kept is None:
+            raise
+        return kept
+
+
+def _trained(plan: Plan, configuration: Configuration, seed: int, chosen: dict) -> tuple[dict, dict[str, str]]:
+    """A run from the results; RecordError if it is not there as planned."""
     folder = plan.run_folder(configuration, seed)
     record = read_record(folder / "run.json")
-    chosen = {s.id: read_selection(plan.selection_path(s), "best") for s in plan.needs(configuration)}
     if differing := plan.differences(configuration, seed, record["run"], chosen):
         raise RecordError(f"{folder}: other settings than planned ({', '.join(differing)})")
     names = plan.tables(configuration)
@@ -130,12 +149,35 @@ def _finished(plan: Plan, configuration: Configuration, seed: int) -> tuple[dict
     return record, {name: (folder / name).read_text(encoding="utf-8") for name in names if name != "run.json"}
 
 
-def _selections(plan: Plan, runs: Iterable[Key]) -> Iterator[dict]:
+def _kept(
+    plan: Plan, before: Archive, configuration: Configuration, seed: int, chosen: dict
+) -> tuple[dict, dict[str, str]] | None:
+    """A run from the archive as it is; None if it does not hold that run with all its tables."""
+    if not _archived(plan, before, configuration, seed, chosen):
+        return None
+    key = (configuration.id, seed)
+    record, names = before.runs[key], [name for name in plan.tables(configuration) if name != "run.json"]
+    texts = {name: before.tables[key].get(name, "") for name in names}
+    whole = all(hashlib.sha256(texts[name].encode()).hexdigest() == record["files"].get(name) for name in names)
+    return (record, texts) if whole else None
+
+
+def _selected(plan: Plan, before: Archive | None, selection: Selection) -> dict:
+    """A selection from the results, or else from the archive if the same was asked for; RecordError if in neither."""
+    try:
+        return read_selection(plan.selection_path(selection), "best", "grid")
+    except RecordError:
+        if before is None or not _same_asked(plan, before, selection):
+            raise
+        return before.selections[selection.id]["selection"]
+
+
+def _selections(plan: Plan, before: Archive | None, runs: dict[Key, dict]) -> Iterator[dict]:
     """The selections all of whose runs are archived, each with the text of what was asked for."""
     for selection in plan.selections.values():
         wanted = {(c.id, seed) for c in selection.candidates for seed in range(_tuning_seeds(plan, selection))}
-        if wanted <= set(runs):
-            made = read_selection(plan.selection_path(selection), "best", "grid")
+        if wanted <= runs.keys():
+            made = _selected(plan, before, selection)
             yield {"id": selection.id, "asked": plan.selection_text(selection), "selection": made}
 
 
@@ -181,31 +223,39 @@ def read(plan: Plan) -> Archive | None:
 def covered(plan: Plan, archive: Archive) -> tuple[list[Configuration], list[Selection]]:
     """The configurations and selections for which nothing has to be trained: all their runs are archived as planned.
 
-    A run whose weights others need is not covered unless those others are.
+    A run whose weights others need is not covered unless those others are. These may be tuned on that very run, so all
+    that is archived counts as covered first, and then what lacks something goes, until nothing does.
     """
-    followers: dict[Configuration, list[Configuration]] = {}
+    same = {s.id: s for s in plan.selections.values() if _same_asked(plan, archive, s)}
+    needed = {configuration: {s.id for s in plan.needs(configuration)} for configuration in plan.jobs}
+    followers = _followers(plan)
+    left = {c for c in plan.jobs if needed[c] <= same.keys() and _all_archived(plan, archive, c, needed[c])}
+    while True:
+        selected = {name for name, selection in same.items() if left.issuperset(selection.candidates)}
+        fewer = {c for c in left if needed[c] <= selected and followers[c] <= left}
+        if fewer == left:
+            break
+        left = fewer
+    return [c for c in plan.jobs if c in left], [s for s in plan.selections.values() if s.id in selected]
+
+
+def _followers(plan: Plan) -> dict[Configuration, set[Configuration]]:
+    """The configurations that take weights or norms of each."""
+    followers: dict[Configuration, set[Configuration]] = {configuration: set() for configuration in plan.jobs}
     for configuration in plan.jobs:
         for other in plan.other_runs(configuration):
-            followers.setdefault(other, []).append(configuration)
+            followers[other].add(configuration)
+    return followers
 
-    @cache
-    def selected(selection_id: str) -> bool:
-        selection, row = plan.selections[selection_id], archive.selections.get(selection_id)
-        same = row is not None and row["asked"] == plan.selection_text(selection)
-        return same and all(map(there, selection.candidates))
 
-    @cache
-    def there(configuration: Configuration) -> bool:
-        needed = [selection.id for selection in plan.needs(configuration)]
-        if not all(map(selected, needed)):
-            return False
-        chosen = {name: archive.selections[name]["selection"] for name in needed}
-        return all(_archived(plan, archive, configuration, seed, chosen) for seed in plan.seeds(configuration)) and all(
-            map(there, followers.get(configuration, ()))
-        )
+def _same_asked(plan: Plan, archive: Archive, selection: Selection) -> bool:
+    row = archive.selections.get(selection.id)
+    return row is not None and row["asked"] == plan.selection_text(selection)
 
-    configurations = [configuration for configuration in plan.jobs if there(configuration)]
-    return configurations, [selection for selection in plan.selections.values() if selected(selection.id)]
+
+def _all_archived(plan: Plan, archive: Archive, configuration: Configuration, needed: Iterable[str]) -> bool:
+    chosen = {name: archive.selections[name]["selection"] for name in needed}
+    return all(_archived(plan, archive, configuration, seed, chosen) for seed in plan.seeds(configuration))
 
 
 def _archived(plan: Plan, archive: Archive, configuration: Configuration, seed: int, chosen: dict) -> bool:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
 from itertools import product
 from math import inf, isfinite, log10
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Literal
 import yaml
 
 from catfish.errors import ConfigError
+from catfish.outputs import EARLY_FIGURES, FIGURES, MECHANISM_TABLES, TABLES
 from catfish.typed import build, check_keys, exponent_hint
 
 Model = Literal[
@@ -329,7 +331,23 @@ def _check(params: Params) -> None:
     found = params.methods.get("eta_star")
     _require(found == search, "methods.eta_star", found, "{learning_rate: eta_star}, with which eta* is searched")
     for name, output in params.outputs.items():
+        _check_rendering(f"outputs.{name}", name, output, params)
         _check_output(f"outputs.{name}", output, params)
+
+
+def _check_rendering(where: str, name: str, output: Output, params: Params) -> None:
+    """What could not be rendered after all is trained is refused before."""
+    names = (*TABLES, *MECHANISM_TABLES, *FIGURES)
+    if name not in names:
+        near = get_close_matches(name, names)
+        raise ConfigError(
+            f"{where}: no such table or figure; {'nearest' if near else 'all'}: {', '.join(near or names)}"
+        )
+    if name in TABLES and output.sweep is not None:
+        raise ConfigError(f"{where}.sweep: {output.sweep!r}, but {name} shows best values only; set it to null")
+    for setting in output.settings if name in EARLY_FIGURES else ():
+        if setting in params.settings and params.settings[setting].early_loss is None:
+            raise ConfigError(f"settings.{setting}.early_loss: null, but {where} needs it; give a training loss")
 
 
 def _check_output(where: str, output: Output, params: Params) -> None:

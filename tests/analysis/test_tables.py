@@ -169,7 +169,7 @@ def test_what_cannot_be_shown_is_an_error(small, project):
     plan = small("table1", {"baseline": accuracy(0.7, 0.7)})
     with pytest.raises(ConfigError, match=r"outputs.table9: no such table; there are: table1"):
         tables.render(plan, "table9")
-    with pytest.raises(ConfigError, match=r"outputs.table1.sweep"):
+    with pytest.raises(ConfigError, match=r"outputs.table1.sweep: .* set it to null"):
         tables.render(project({"table1": Output(("simplecnn_c10",), ("fp",), sweep="coefficients")}).plan, "table1")
     plan.selection_path(plan.selection("simplecnn_c10", "eta_star")).unlink()
     with pytest.raises(RecordError, match=r"eta_star.json: missing"):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -247,6 +248,26 @@ def test_an_interrupted_calibration_goes_on(plan, project, monkeypatch):
     write_json(path, read_json(path) | {"hardware": "another machine"})
     calibration.calibrate(plan, torch.device("cpu"), said.append)
     assert len(said) == 2
+
+
+def test_an_extended_calibration_keeps_the_larger_memory(plan, project, monkeypatch):
+    """The process that timed the large networks is gone; the one that goes on with small ones has had less."""
+    monkeypatch.setattr(calibration, "SECONDS", 0.0)
+    output, path = plan.params.outputs["figure15"], plan.results / calibration.NAME
+
+    def calibrated(peak: int, *methods: str) -> int:
+        usage = SimpleNamespace(ru_maxrss=1024 * peak)  # in KiB
+        monkeypatch.setattr(calibration.resource, "getrusage", lambda who: usage)
+        shown = Plan(replace(plan.params, outputs={"figure15": replace(output, methods=methods)}))
+        calibration.calibrate(shown, torch.device("cpu"), said.append)
+        return read_json(path)["megabytes"]
+
+    said: list[str] = []
+    assert calibrated(5000, "eta_star") == 5000
+    assert calibrated(300, "eta_star", "sam") == 5000
+    assert calibrated(7000, "eta_star", "sam", "fp") == 7000 and len(said) == 3
+    write_json(path, read_json(path) | {"hardware": "another machine"})
+    assert calibrated(300, "eta_star") == 300
 
 
 def test_budgets_are_what_was_measured_and_more(plan, project, counted):

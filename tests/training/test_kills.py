@@ -81,7 +81,7 @@ def campaign(project, tiny_document):
     for values in (tiny_document["settings"], tiny["settings"]):
         for setting in values.values():
             setting.pop("coefficients", None)
-    outputs = {f"figure{n}": {"settings": [s], "methods": [m]} for n, (s, m) in enumerate(JOBS)}
+    outputs = {f"figure{n}": {"settings": [s], "methods": [m]} for n, (s, m) in enumerate(JOBS, 8)}
     tiny["outputs"], tiny_document["outputs"] = {}, outputs
     Path("params.yaml").write_text(yaml.safe_dump(tiny_document))
     plan = Plan(parse(tiny_document))

@@ -1,5 +1,6 @@
 """A campaign of two machines: each trains the settings it is told, and the parts make the whole."""
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -65,3 +66,30 @@ def test_parts_trained_apart_are_merged_into_a_campaign(campaign, tmp_path):
     planned = campaign.planned()  # though Snakemake did not make these runs, and has only their time stamps
     assert {"table1", "figure1"} <= planned
     assert {job.split()[1] for job in planned if job.startswith("train")} >= {f"simplecnn_c10/{n}" for n in RUNS}
+
+
+@pytest.mark.parametrize("target", ["figures", "table1"])
+def test_a_part_is_trained_by_the_target_runs_alone(fresh, target):
+    """Another target would begin the whole campaign, whatever `only` says; `figures` is the one without a target."""
+    targets = () if target == "figures" else ("--", target)
+    only = "simplecnn_c10_steps"
+    done = fresh.snakemake("--dry-run", "--config", f"only={only}", *targets, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode and f"only={only} is a part of the campaign, which the target `runs` trains" in said
+    assert "add `-- runs`" in said
+
+
+def test_an_unknown_key_is_refused(finished):
+    done = finished.snakemake("--dry-run", "--config", "sclae=paper", "onyl=simplecnn_c10", "--", "runs", check=False)
+    assert done.returncode
+    assert "--config onyl, sclae: unknown; known are: scale, only, checkpoint_seconds, gpu_slots" in (
+        done.stdout + done.stderr
+    )
+
+
+def test_every_key_that_is_read_is_known():
+    root = Path(__file__).parents[2]
+    text = "".join(path.read_text() for path in (root / "Snakefile", *root.glob("workflow/rules/*.smk")))
+    known = set(re.search(r"CONFIG_KEYS = \((.*?)\)", text, re.DOTALL)[1].replace('"', "").replace(",", "").split())
+    passed = re.search(r"for key in \((.*?)\)", text)[1].replace('"', "").split(", ")  # on to `catfish train`
+    assert {*re.findall(r"""config(?:\.get\(|\[)["'](\w+)""", text), *passed} == known

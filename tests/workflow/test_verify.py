@@ -69,7 +69,10 @@ DAMAGE = {
         lambda p: (p / "data/prepared/digits/arrays.npz").write_bytes(b"x"),
         "damaged: data/prepared/digits/arrays.npz: altered or damaged",
     ),
-    "no data": (lambda p: shutil.rmtree(p / "data"), "missing: data/prepared/digits: not prepared here"),
+    "no data for a run that is gone": (
+        lambda p: [shutil.rmtree(p / name) for name in ("data", RUN)],
+        "missing: data/prepared/digits: not prepared here",
+    ),
 }
 
 
@@ -87,6 +90,14 @@ def test_nothing_is_found_in_a_finished_campaign(finished, monkeypatch, capsys):
     runs = sum(Plan(load()).jobs.values())
     expected = f"results/tiny: {runs} runs planned; everything there and unharmed"
     assert verify(capsys) == (0, [expected])
+
+
+def test_finished_runs_need_no_data(campaign, monkeypatch, capsys):
+    """As after `make pull` and `make figures`."""
+    monkeypatch.chdir(campaign.folder)
+    shutil.rmtree("data")
+    status, (line,) = verify(capsys)
+    assert status == 0 and line.endswith("everything there and unharmed")
 
 
 @pytest.mark.parametrize(("plant", "expected"), DAMAGE.values(), ids=DAMAGE)

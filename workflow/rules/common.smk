@@ -19,6 +19,21 @@ from catfish.config import load
 from catfish.errors import UserError
 from catfish.plan import Plan, canonical, is_figure
 
+# What can be set by `--config`; Snakemake itself takes any key.
+CONFIG_KEYS = (
+    "scale",
+    "only",
+    "checkpoint_seconds",
+    "gpu_slots",
+    "gpu_per_job",
+    "train_mem_mb",
+    "train_minutes",
+)
+if unknown := sorted(config.keys() - set(CONFIG_KEYS)):
+    raise WorkflowError(
+        f"--config {', '.join(unknown)}: unknown; known are: {', '.join(CONFIG_KEYS)}"
+    )
+
 try:
     plan = Plan(load("params.yaml", config.get("scale")))
     plan.jobs
@@ -56,6 +71,18 @@ config["scale"] = SCALE  # for the report's first page
 TITLES = yaml.safe_load(
     (SOURCE.parent / "workflow" / "report" / "titles.yaml").read_text()
 )
+
+
+def whole_campaign(wildcards):
+    """What the target `figures` makes, which is no part of a campaign."""
+    if config.get("only"):
+        raise WorkflowError(part_without_runs())
+    return [*rendered_files(), *metrics_files(), f"{plan.figures}/overview.html"]
+
+
+def part_without_runs():
+    """What to say where `only` would be ignored."""
+    return f"only={config['only']} is a part of the campaign, which the target `runs` trains: add `-- runs`"
 
 
 def rendered_files():
@@ -152,6 +179,8 @@ def metrics_files():
 def training_inputs(wildcards):
     """A configuration's data, the selections that give its symbolic values, and the weights it starts from."""
     configuration = plan.configurations[wildcards.configuration]
+    if configuration.setting not in ONLY:
+        raise WorkflowError(part_without_runs())
     split = plan.split(configuration.setting)
     return [
         plan.manifest_path(split.dataset),

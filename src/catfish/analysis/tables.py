@@ -47,7 +47,7 @@ def collect(plan: Plan, name: str) -> pd.DataFrame:
     names the selections behind the runs whose best value is an end of its grid.
     """
     if plan.params.outputs[name].sweep:
-        raise ConfigError(f"outputs.{name}.sweep: a table shows the best coefficient only; set it to false")
+        raise ConfigError(f"outputs.{name}.sweep: a table shows the best coefficient only; set it to null")
     output = plan.params.outputs[name]
     cases = dict(zip(output.cells, load(plan, plan.shown(name))))  # a method's runs may be another setting's
     paper = published.entries(name)

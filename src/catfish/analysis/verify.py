@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from catfish.analysis.collect import load_run
@@ -10,6 +11,8 @@ from catfish.errors import RecordError, UserError
 from catfish.files import checksum
 from catfish.plan import Configuration, Plan, Split
 from catfish.records import altered, data_checksum, read_checked, read_json, read_selection
+
+TO_TRAIN = ("missing", "unfinished", "damaged", "differs")  # a run of which this was found has to be trained
 
 
 @dataclass(frozen=True)
@@ -21,21 +24,29 @@ class Finding:
 
 
 def verify(plan: Plan) -> Iterator[Finding]:
-    """Look at every data set, split, run and selection of the plan, and at run folders that are not in it."""
+    """Look at every data set, run and selection of the plan, and at run folders that are not in it.
+
+    A data set may be missing where all its runs are finished: those of an archive come without it.
+    """
+    found = {
+        configuration: [finding for seed in plan.seeds(configuration) for finding in _run(plan, configuration, seed)]
+        for configuration in plan.jobs
+    }
+    trained = {c for c, findings in found.items() if any(finding.kind in TO_TRAIN for finding in findings)}
+    needed = {plan.split(configuration.setting).dataset for configuration in trained}
     for dataset in dict.fromkeys(split.dataset for split in plan.splits.values()):
-        yield from _data(plan, dataset)
-    for configuration in plan.jobs:
-        for seed in plan.seeds(configuration):
-            yield from _run(plan, configuration, seed)
+        yield from _data(plan, dataset, dataset in needed)
+    yield from chain.from_iterable(found.values())
     for selection in plan.selections.values():
         yield from _selection(plan, selection)
     yield from _unknown(plan)
 
 
-def _data(plan: Plan, dataset: str) -> Iterator[Finding]:
+def _data(plan: Plan, dataset: str, needed: bool) -> Iterator[Finding]:
     manifest = plan.manifest_path(dataset)
     if not manifest.is_file():
-        yield Finding("missing", f"{manifest.parent}: not prepared here; run `catfish prepare {dataset}`")
+        if needed:
+            yield Finding("missing", f"{manifest.parent}: not prepared here; run `catfish prepare {dataset}`")
         return
     try:
         promised = read_checked(manifest, {"sha256": str}, "delete it")["sha256"]

@@ -53,7 +53,7 @@ def work(setting: Setting, method: Method | None = None) -> str:
 
 def calibrate(plan: Plan, device: torch.device, say: Callable[[str], None] = print) -> None:
     """Time each kind of work in the plan, and write {"hardware", "torch", "threads", "megabytes", "seconds": {work:
-    {part: s}}}; megabytes: the most main memory that the process has had.
+    {part: s}}}; megabytes: the most main memory that a process has had that timed some of it.
 
     Parts: `step`, with a penalty one that recomputes it; without a penalty also `image` (one image evaluated),
     `gradients`, `hessian`, `spectra`, `statistics` (of batch norm) and, where single steps are measured, `trace`,
@@ -66,7 +66,7 @@ def calibrate(plan: Plan, device: torch.device, say: Callable[[str], None] = pri
         torch.set_num_threads(1)
     origin = provenance(device)
     found = {"hardware": origin["hardware"], "torch": origin["versions"]["torch"], "threads": origin["threads"]}
-    seconds = _known(plan.results / NAME, found)
+    megabytes, seconds = _known(plan.results / NAME, found)
     for configuration in plan.jobs:
         setting = plan.params.settings[configuration.setting]
         for method in (None, plan.params.methods[configuration.method]):
@@ -75,19 +75,23 @@ def calibrate(plan: Plan, device: torch.device, say: Callable[[str], None] = pri
                 continue
             with exhausted(plan.results / NAME, configuration.setting):
                 seconds[kind] = _timings(plan, configuration, method, device)
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux counts in KiB
-            write_json(plan.results / NAME, found | {"megabytes": round(peak), "seconds": seconds})
+            megabytes = max(megabytes, _peak())
+            write_json(plan.results / NAME, found | {"megabytes": megabytes, "seconds": seconds})
             text = ", ".join(f"{part} {value:.3g} s" for part, value in seconds[kind].items())
             say(f"{configuration.setting}, {_named(method)}: {text}")
 
 
-def _known(path: Path, origin: dict) -> dict[str, dict[str, float]]:
-    """What an earlier calibration, of the same origin, came to."""
-    if not path.is_file():
-        return {}
-    before = read_json(path)
-    same = all(before.get(key) == value for key, value in origin.items())
-    return before["seconds"] if same else {}
+def _known(path: Path, origin: dict) -> tuple[int, dict[str, dict[str, float]]]:
+    """The megabytes and seconds that an earlier calibration, of the same origin, came to."""
+    before = read_json(path) if path.is_file() else {}
+    if not before or any(before.get(key) != value for key, value in origin.items()):
+        return 0, {}
+    return before["megabytes"], before["seconds"]
+
+
+def _peak() -> int:
+    """The most main memory that this process has had, in MiB."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)  # Linux counts in KiB
 
 
 def _named(method: Method | None) -> str:

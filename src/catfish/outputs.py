@@ -1,0 +1,9 @@
+"""The names of all tables and figures that can be rendered, for whoever has to know them without what renders them."""
+
+TABLES = (*(f"table{number}" for number in range(1, 7)), "mech_table3", "mech_table4")  # of best values: no sweeps
+MECHANISM_TABLES = ("mech_table1", "mech_table2")
+FIGURES = (
+    *(f"figure{number}" for number in range(1, 19)),
+    *(f"mech_figure{number}" for number in range(1, 8)),
+)
+EARLY_FIGURES = ("figure2", "figure7")  # of Tr(F) at a setting's `early_loss`
