@@ -92,9 +92,14 @@ def pack(plan: Plan) -> list[str]:
     A run that was made with other settings, or altered since, is left out. In place of a run that is not there, or left
     out, the archive keeps the one that it has if the plan asks for that one, and likewise a selection: so results that
     hold a part of the plan change that part of the archive. Raises ResultError if nothing is left, and RecordError if
-    the archive that is there is damaged.
+    the archive that is there is damaged; ResultError, too, if DVC tracks one that was not fetched.
     """
     before = read(plan)
+    if before is None and (tracked := Path(f"{plan.archive}.dvc")).is_file():
+        raise ResultError(
+            f"{tracked}: this archive was not fetched, and would be replaced by what is here; "
+            f"`make pull SCALE={plan.params.scale}` first, or delete that file to begin another"
+        )
     runs: dict[Key, dict] = {}
     tables: dict[str, dict[Key, str]] = {name: {} for name in HEADERS}
     missing = []
@@ -164,8 +169,12 @@ def _kept(
 
 def _selected(plan: Plan, before: Archive | None, selection: Selection) -> dict:
     """A selection from the results, or else from the archive if the same was asked for; RecordError if in neither."""
+    path = plan.selection_path(selection)
     try:
-        return read_selection(plan.selection_path(selection), "best", "grid")
+        made = read_selection(path, "best", "grid")
+        if not selection.compared(made):
+            raise RecordError(f"{path}: chosen from another grid than planned")
+        return made
     except RecordError:
         if before is None or not _same_asked(plan, before, selection):
             raise

@@ -41,6 +41,6 @@ def _another(plan: Plan, configuration: Configuration, seed: int, path: Path) ->
 def _of_another_grid(plan: Plan, selection: Selection) -> bool:
     path = plan.selection_path(selection)
     try:
-        return path.is_file() and [row["value"] for row in read_selection(path, "grid")["grid"]] != [*selection.values]
+        return path.is_file() and not selection.compared(read_selection(path, "grid"))
     except (RecordError, TypeError, KeyError):
         return False

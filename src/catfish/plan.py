@@ -61,6 +61,10 @@ class Selection:
     def id(self) -> str:
         return f"{self.setting}/{self.quantity}"
 
+    def compared(self, made: dict[str, Any]) -> bool:
+        """Whether a choice that was `made`, as its file says, was one among these values."""
+        return [row["value"] for row in made["grid"]] == [*self.values]
+
 
 @dataclass(frozen=True)
 class Split:

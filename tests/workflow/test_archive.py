@@ -174,6 +174,14 @@ def test_packing_keeps_nothing_that_the_plan_does_not_ask_for(campaign, plan):
         EARLY, "vgg11_c100_noise25/fp/lr-small_coefficient-best", "simplecnn_c10_steps/eta_star/lr-0.01"}  # fmt: skip
 
 
+def test_an_archive_that_was_not_fetched_is_not_replaced(campaign, plan):
+    (campaign.folder / "archive").mkdir(exist_ok=True)
+    (campaign.folder / "archive/tiny.dvc").write_text("outs: []\n")
+    with pytest.raises(ResultError, match=r"archive/tiny\.dvc: .* not fetched.* `make pull SCALE=tiny` first"):
+        archive.pack(plan)
+    assert archive.read(plan) is None
+
+
 def test_nothing_to_pack(campaign, plan):
     shutil.rmtree(campaign.folder / "results")
     with pytest.raises(ResultError, match="results/tiny: no finished run of the plan is there"):
