@@ -94,6 +94,24 @@ def test_figure_5_divides_run_by_run(plan):
     assert sorted(set(data["coefficient"])) == [0.01, 0.1]
 
 
+def test_runs_without_a_penalty_stand_beside_those_of_every_penalty(project):
+    noisy = "vgg11_c100_noise25"
+    grids = {"fp": (0.01, 0.1), "gp_r": (0.01,)}
+    made = project(
+        {"figure5": Output((noisy,), ("baseline", "fp", "gp_r"), sweep="coefficients")},
+        **{noisy: {"seeds": 1, "coefficients": grids}},
+    )
+    for configuration in made.plan.shown("figure5"):
+        made.run(configuration, 0, **history(1.0 if configuration.coefficient is None else 0.5))
+    figure, data = draw(made.plan, "figure5")
+    assert len(figure.subfigs) == 2 and set(data["method"]) == {"baseline", *grids}
+    for strip, (_, grid) in zip(figure.subfigs, grids.items()):
+        lines = strip.axes[0].get_lines()
+        grey = [line for line in lines if line.get_color() == "0.6"]
+        assert len(grey) == 2 and len(lines) == 2 + 2 * len(grid)
+        assert [text.get_text() for text in strip.legends[0].get_texts()][2] == "without penalty"
+
+
 def test_diverged_runs_are_drawn_to_their_end_and_marked(plan):
     made = plan(diverging=("baseline",))
     figure, data = draw(made, "figure1")
