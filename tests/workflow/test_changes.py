@@ -101,6 +101,7 @@ def test_an_interrupted_campaign_continues(campaign, how):
         cwd=campaign.folder,
         env=campaign.environment(),
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # the tests' own process may ignore it
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
