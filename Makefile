@@ -59,7 +59,7 @@ $(VENV)-bench/ready: benchmarks/requirements.txt requirements.txt
 	$(VENV)-bench/bin/pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	touch $@
 
-$(VENV)/pipeline: requirements.txt
+$(VENV)/pipeline: requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4) and "catfish needs Python 3.11.4 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.txt

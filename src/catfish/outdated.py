@@ -42,5 +42,5 @@ def _of_another_grid(plan: Plan, selection: Selection) -> bool:
     path = plan.selection_path(selection)
     try:
         return path.is_file() and not selection.compared(read_selection(path, "grid"))
-    except (RecordError, TypeError, KeyError):
+    except RecordError:
         return False

@@ -63,7 +63,7 @@ class Selection:
 
     def compared(self, made: dict[str, Any]) -> bool:
         """Whether a choice that was `made`, as its file says, was one among these values."""
-        return [row["value"] for row in made["grid"]] == [*self.values]
+        return [row.get("value") if isinstance(row, dict) else None for row in made["grid"]] == [*self.values]
 
 
 @dataclass(frozen=True)
