@@ -3,7 +3,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from catfish.gradients import LOSSES, loss_gradient, sample_labels, squared_norm, trainable, uniform_labels
+from catfish.gradients import (
+    LOSSES,
+    full_precision,
+    loss_gradient,
+    rounds,
+    sample_labels,
+    squared_norm,
+    trainable,
+    uniform_labels,
+)
 
 DRAWS = 20_000
 # 0.999 quantiles of chi-square with 4 degrees of freedom: exceeded by a right sampler once in a thousand seeds.
@@ -135,3 +144,22 @@ def test_the_square_loss_is_half_the_squared_distance_to_the_labels_unit_vector(
     weight, _ = loss_gradient(model(outputs), labels, list(model.parameters()), loss=square)
     error = model(outputs) - F.one_hot(labels, 3)
     assert torch.allclose(weight, error.T @ outputs / 2, rtol=1e-12)
+
+
+def test_full_precision_turns_off_what_rounds_and_leaves_the_settings_as_they_were():
+    convolutions, recurrent = torch.backends.cudnn.conv, torch.backends.cudnn.rnn
+    assert rounds("cuda") and not rounds("cpu")  # PyTorch's defaults
+    with full_precision("cpu"):
+        assert not rounds("cuda")
+    assert rounds("cuda")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert rounds("cpu")
+        with full_precision("cpu"):
+            assert not rounds("cpu")
+    try:
+        convolutions.fp32_precision = recurrent.fp32_precision = "ieee"  # the newer switches, set by somebody else
+        with full_precision("cpu"):
+            assert not rounds("cuda")
+        assert convolutions.fp32_precision == recurrent.fp32_precision == "ieee"
+    finally:
+        convolutions.fp32_precision = recurrent.fp32_precision = "tf32"

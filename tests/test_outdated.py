@@ -56,3 +56,9 @@ def test_a_damaged_file_is_left_to_who_reads_it(plan):
     path = next(plan.results.rglob("run.json"))
     path.write_text("{")
     assert path not in outdate(changed(plan, epochs=7))
+
+
+def test_a_selection_without_its_grid_is_made_again(plan):
+    path = plan.selection_path(plan.selections[f"{S}/eta_star"])
+    write_json(path, {"best": 0.1, "edge": None, "grid": [0.1, {"score": 0.5}]})
+    assert outdate(plan) == [path]
