@@ -11,7 +11,7 @@ import pytest
 from catfish.config import load
 from catfish.plan import Plan
 
-RUNS = ("baseline/lr-small", "eta_star/lr-eta_star", "fp/lr-small_coefficient-best")
+RUNS = ("eta_star/lr-0.01", "eta_star/lr-0.05", "baseline/lr-small")
 NOISY = "simplecnn_c10,vgg11_c100_noise25"
 
 
