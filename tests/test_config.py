@@ -145,6 +145,9 @@ def test_log_grid(low, high, count, values):
 S, V, M = "settings.simplecnn_c10", "settings.vgg11_c100", "methods.fp"
 ONLY = "scales.paper.only"
 SHOWN = {"settings": ["simplecnn_c10"], "methods": ["eta_star"]}
+TRAJECTORIES = {
+    f"settings.{name}.measure": {"trajectory_steps": 10} for name in ("simplecnn_c10", "vgg11_c100", "resnet56_c100")
+}
 GRID = "0 < low < high and count >= 2"
 BAD = [
     # Unknown keys and names, at every level
@@ -325,6 +328,32 @@ BAD = [
     *(
         ({f"outputs.{name}": SHOWN}, [f"{S}.early_loss: null, but outputs.{name} needs it; give a training loss"])
         for name in ("figure2", "figure7")
+    ),
+    *(
+        (
+            {f"outputs.{name}": SHOWN, f"{S}.measure": {key: off}},
+            [f"{S}.measure.{key}: {said}, but outputs.{name} shows"],
+        )
+        for name, key, off, said in (
+            ("figure11", "hessian_every", None, "null"),
+            ("figure18", "hessian_every", None, "null"),
+            ("figure15", "fisher_steps", 0, "0"),
+            ("mech_figure1", "spectra_every", None, "null"),
+            ("mech_table2", "spectra_every", None, "null"),
+            ("mech_figure3", "trajectory_steps", 0, "0"),
+            ("mech_figure5", "allocation_steps", 0, "0"),
+        )
+    ),
+    *(
+        (
+            {"outputs.mech_figure3": shown | {"methods": ["eta_star"]}, **TRAJECTORIES},
+            ["outputs.mech_figure3.settings", "one setting with two"],
+        )
+        for shown in (
+            {"settings": ["simplecnn_c10"]},  # its best learning rate only
+            {"settings": ["simplecnn_c10", "vgg11_c100"], "sweep": "learning_rates"},
+            {"settings": ["resnet56_c100"], "sweep": "learning_rates"},  # which has one
+        )
     ),
     # Grids
     ({f"{V}.learning_rates": []}, [f"{V}.learning_rates", "empty", "at least one value"]),

@@ -270,14 +270,14 @@ def _select(options: argparse.Namespace) -> None:
 
 
 def _render(options: argparse.Namespace) -> None:
-    from catfish.analysis import figures, tables
-
     plan = _loaded(options)
     for name in options.outputs:
-        if name == "claims":
-            from catfish.analysis import claims as module  # here, as scipy takes a second to import
+        if name == "claims":  # each alone, as importing matplotlib or scipy takes most of the time
+            from catfish.analysis import claims as module
+        elif is_figure(name):
+            from catfish.analysis import figures as module
         else:
-            module = figures if is_figure(name) else tables
+            from catfish.analysis import tables as module
         for path in module.render(plan, name):
             print(path)
 

@@ -13,7 +13,6 @@ from catfish.analysis.claims.evidence import Evidence
 from catfish.analysis.claims.verdicts import Verdict
 from catfish.analysis.collect import load_run
 from catfish.config import Output
-from catfish.errors import ConfigError
 from catfish.plan import ALLOCATION_FILE, TRAJECTORY_FILE
 from catfish.records import ALLOCATION_COLUMNS, TRAJECTORY_COLUMNS, Table, read_json, write_record
 
@@ -171,16 +170,6 @@ def test_the_embedding_shows_where_two_learning_rates_part(project):
     points = np.concatenate(paths)
     distances = [np.linalg.norm(rows[0] - rows[-1]) for rows in (points, plane)]
     assert distances[0] == pytest.approx(distances[1])  # three dimensions, of which one is constant
-
-
-def test_the_embedding_needs_two_learning_rates_with_trajectories(project):
-    made = project(
-        {"mech_figure3": Output((LARGE,), ("eta_star",), sweep="learning_rates")}, **{LARGE: {"tuning_seeds": 1}}
-    )
-    for configuration in made.plan.jobs:
-        made.run(configuration, 0, train_loss=[1, 1, 1, 1])
-    with pytest.raises(ConfigError, match=f"outputs.mech_figure3.settings: {LARGE} is not allowed"):
-        figures.FIGURES["mech_figure3"](made.plan, "mech_figure3")
 
 
 def test_allocations_add_up_in_the_figure(project):

@@ -1,5 +1,9 @@
 """Tr(F) and Tr(F^B) against their exact expectations, sums over all classes."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -158,3 +162,18 @@ def test_labels_beside_batches_are_refused(batch):
     x, y = batch
     with pytest.raises(ValueError, match="fisher_trace: with batches, labels belong into them"):
         fisher_trace(network("plain"), [x], y)
+
+
+def test_the_first_trace_loads_no_sympy():
+    code = """
+import sys, torch
+from catfish.curvature import fisher_trace
+before = "sympy" in sys.modules
+layers = torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Flatten(), torch.nn.Linear(8, 2)
+fisher_trace(torch.nn.Sequential(*layers), torch.randn(3, 1, 4, 4))
+print(before, "sympy" in sys.modules)
+"""
+    source = Path(__file__).parents[2] / "src"
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, env={"PYTHONPATH": str(source)}, check=True, capture_output=True, text=True)
+    assert found.stdout == "False False\n"

@@ -12,7 +12,6 @@ from catfish.analysis.collect import Case, LoadedRun, load
 from catfish.analysis.figures import panels, scale, style
 from catfish.analysis.statistics import early_fisher_trace, summarise, test_accuracy
 from catfish.config import Params
-from catfish.errors import ConfigError
 from catfish.plan import Plan
 
 COLUMNS = ["panel", "setting", "learning_rate", "batch_size", "early_loss", "point", "seed", "outcome", "x", "x_std",
@@ -22,15 +21,8 @@ _LATE = "loss never reached epsilon"
 
 
 def draw(plan: Plan, name: str) -> tuple[Figure, pd.DataFrame]:
-    """The figure, a panel per model and data set, and its points: means, single runs, and runs that cannot be shown.
-
-    Raises ConfigError if a setting has no `early_loss`.
-    """
-    settings = plan.params.outputs[name].settings
-    for setting in settings:
-        if plan.params.settings[setting].early_loss is None:
-            raise ConfigError(f"settings.{setting}.early_loss: null, but outputs.{name} needs it; give a training loss")
-    groups = panels.groups(plan.params, settings)
+    """The figure, a panel per model and data set, and its points: means, single runs, and runs that cannot be shown."""
+    groups = panels.groups(plan.params, plan.params.outputs[name].settings)
     cases = load(plan, plan.shown(name))
     data = pd.concat([_points(plan.params, case) for case in cases], ignore_index=True)
     titles = _titles(list(groups), plan.params.scale)

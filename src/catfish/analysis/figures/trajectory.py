@@ -10,7 +10,6 @@ from matplotlib.figure import Figure, FigureBase
 from catfish.analysis import labels, mechanisms
 from catfish.analysis.collect import Case, LoadedRun, load
 from catfish.analysis.figures import style
-from catfish.errors import ConfigError
 from catfish.plan import Plan
 
 COLUMNS = ["embedding", "setting", "learning_rate", "seed", "outcome", "step", "x", "y", "covariance_largest",
@@ -26,13 +25,9 @@ def draw(plan: Plan, name: str) -> tuple[Figure, pd.DataFrame]:
 
     Shown are the runs of seed 0 of the smallest and the largest learning rate of the output's setting. Both methods see
     the same vectors: the outputs on the same examples. `parting` marks the last row of either path before they part,
-    see `mechanisms.parting`. Raises ConfigError for several settings or one learning rate only.
+    see `mechanisms.parting`.
     """
     cases = sorted(load(plan, plan.shown(name)), key=lambda case: case.learning_rate)
-    settings = {case.configuration.setting for case in cases}
-    if len(settings) > 1 or len(cases) < 2 or cases[0].runs[0].trajectory is None:
-        allowed = "one setting with two learning rates or more and measure.trajectory_steps"
-        raise ConfigError(f"outputs.{name}.settings: {', '.join(sorted(settings))} is not allowed; allowed: {allowed}")
     ends = [cases[0], cases[-1]]
     paths = [mechanisms.outputs(case.runs[0]) for case in ends]
     apart = mechanisms.parting(paths[1], paths[0])
@@ -41,7 +36,7 @@ def draw(plan: Plan, name: str) -> tuple[Figure, pd.DataFrame]:
          for kind, embedded in _embeddings(paths).items()
          for place, (case, points) in enumerate(zip(ends, embedded))], ignore_index=True,
     )  # fmt: skip
-    title = labels.title(plan.params, settings.pop())
+    title = labels.title(plan.params, cases[0].configuration.setting)
     figure, strips = style.rows([f"{title}: {kind}" for kind in ("t-SNE", "PCA")], height=2.6)
     for strip, (_, shown) in zip(strips, data.groupby("embedding", sort=False)):
         _row(strip, shown, ends)
