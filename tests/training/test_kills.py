@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from catfish.config import parse
+from catfish.outputs import EARLY_FIGURES, FIGURES, MEASURED
 from catfish.plan import Plan
 from catfish.records import write_json
 
@@ -81,7 +82,8 @@ def campaign(project, tiny_document):
     for values in (tiny_document["settings"], tiny["settings"]):
         for setting in values.values():
             setting.pop("coefficients", None)
-    outputs = {f"figure{n}": {"settings": [s], "methods": [m]} for n, (s, m) in enumerate(JOBS, 8)}
+    names = [name for name in FIGURES if name not in (*EARLY_FIGURES, *MEASURED)]  # which show any setting
+    outputs = {name: {"settings": [s], "methods": [m]} for name, (s, m) in zip(names, JOBS)}
     tiny["outputs"], tiny_document["outputs"] = {}, outputs
     Path("params.yaml").write_text(yaml.safe_dump(tiny_document))
     plan = Plan(parse(tiny_document))
