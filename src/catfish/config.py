@@ -360,8 +360,9 @@ def _check_shown(where: str, name: str, setting: str, spec: Setting) -> None:
     if name in EARLY_FIGURES and spec.early_loss is None:
         raise ConfigError(f"{setting}.early_loss: null, but {where} needs it; give a training loss")
     key = MEASURED.get(name)
-    if key and not getattr(spec.measure, key):
-        found = "0" if getattr(spec.measure, key) == 0 else "null"
+    found = getattr(spec.measure, key) if key else None
+    if key and not found:
+        found = "null" if found is None else found
         raise ConfigError(f"{setting}.measure.{key}: {found}, but {where} shows what it measures; give a number")
 
 

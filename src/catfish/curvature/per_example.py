@@ -140,8 +140,8 @@ class Tape:
         found: dict[str, Tensor] = {}
         if edges:
             with torch.enable_grad():  # of a number: with vectors, autograd would import sympy first, half a second
-                value = (self.logits * cotangents).sum()
-            gradients = torch.autograd.grad(value, edges, retain_graph=again, allow_unused=True, materialize_grads=True)
+                total = (self.logits * cotangents).sum()
+            gradients = torch.autograd.grad(total, edges, retain_graph=again, allow_unused=True, materialize_grads=True)
             for (name, call), g in zip(self._calls.items(), gradients):
                 form = layers.squares if layers.is_known(call.layer) else _of_layer
                 for own, value in form(call.layer, call.a, g).items():
