@@ -114,6 +114,20 @@ def _fixup(net, x):
     return net.linear(x.mean((2, 3)) + net.bias())
 
 
+def simplecnn(net, x):
+    for _ in range(2):
+        x = F.max_pool2d(net.conv(net.conv(x).relu()).relu(), 2)
+    return net.linear(net.linear(x.flatten(1)).relu())
+
+
+def vgg11(net, x):
+    for convolutions in (1, 1, 2, 2, 2):
+        for _ in range(convolutions):
+            x = net.conv(x).relu()
+        x = F.max_pool2d(x, 2)
+    return net.linear(net.linear(net.linear(x.flatten(1)).relu()).relu())
+
+
 DEFINITIONS = {  # what makes two blocks a stage
     wresnet44_3: 2 / 7,
     wresnet44_3_skipinit: 2 / 7,
@@ -141,3 +155,20 @@ def test_the_network_is_what_the_paper_defines(definition):
         assert not any(layers.left.values())
         assert expected.std() > 1e-3
         assert_close(model(x), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("definition", [simplecnn, vgg11], ids=["simplecnn", "vgg11"])
+def test_a_pooling_in_front_of_its_relu_changes_no_bit(definition, autocast):
+    torch.manual_seed(0)
+    model = build(definition.__name__, 5, 0.125).to(memory_format=torch.channels_last)
+    x, y = torch.randn(8, 3, 32, 32).to(memory_format=torch.channels_last), torch.arange(8) % 5
+    found = []
+    for forward in (model, lambda images: definition(Layers(model), images)):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            logits = forward(x)
+        loss = F.cross_entropy(logits.float(), y)
+        gradients = torch.autograd.grad(loss, list(model.parameters()), create_graph=True)
+        penalty = sum(gradient.square().sum() for gradient in gradients)
+        found.append([loss, *gradients, *torch.autograd.grad(penalty, list(model.parameters()))])
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(*found))

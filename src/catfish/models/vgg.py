@@ -19,7 +19,7 @@ def vgg11(classes: int, width: float = 1.0) -> nn.Module:
     previous = 3
     for step in CHANNELS:
         if step == "pool":
-            layers.append(nn.MaxPool2d(2))
+            layers.insert(-1, nn.MaxPool2d(2))  # in front of the ReLU: the same bits, a quarter of its work
             continue
         layers += [nn.Conv2d(previous, scaled(step, width), 3, padding=1), nn.ReLU()]
         previous = scaled(step, width)
