@@ -116,6 +116,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("configuration", help="an id that `catfish plan` lists")
     train.add_argument("--device", default="auto", help="auto (the GPU with the fewest jobs), cpu, cuda, cuda:1 ...")
     train.add_argument("--gpu-slots", type=_positive, metavar="N", help="jobs that may share a GPU; more of them wait")
+    train.add_argument(
+        "--gpu-megabytes",
+        type=_positive,
+        default=0,
+        metavar="MB",
+        help="GPU memory that this job claims; it waits while the claims of others leave less",
+    )
     train.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
     train.add_argument(
         "--checkpoint-seconds", type=float, metavar="S", help="least time between two checkpoints (default: 30)"
@@ -254,7 +261,8 @@ def _train(options: argparse.Namespace) -> None:
 
     plan = _loaded(options)
     configuration = _one_of(plan.configurations, options.configuration, "configuration")
-    train_job(plan, configuration, options.device, options.threads, options.checkpoint_seconds, options.gpu_slots)
+    limits = (options.threads, options.checkpoint_seconds, options.gpu_slots, options.gpu_megabytes)
+    train_job(plan, configuration, options.device, *limits)
 
 
 def _select(options: argparse.Namespace) -> None:

@@ -25,6 +25,7 @@ CONFIG_KEYS = (
     "only",
     "checkpoint_seconds",
     "gpu_slots",
+    "gpu_megabytes",
     "gpu_per_job",
     "train_mem_mb",
     "train_minutes",
@@ -59,7 +60,7 @@ if workflow.is_main_process and not ARCHIVE and Path(f"{plan.archive}.dvc").is_f
 OPTIONS = f"--scale {SCALE}"
 TRAINING_OPTIONS = " ".join(
     f"--{key.replace('_', '-')} {config[key]}"
-    for key in ("checkpoint_seconds", "gpu_slots")
+    for key in ("checkpoint_seconds", "gpu_slots", "gpu_megabytes")
     if key in config
 )
 # Options that decide no number travel in the environment: among a rule's params, a change would run every job again.

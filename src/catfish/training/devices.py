@@ -1,7 +1,8 @@
 """Which device a process trains on. Processes of one machine share its GPUs evenly, and wait where all are taken.
 
 A process holds a lock file that names the GPU and the slot on it for as long as it trains; the system releases it
-however the process ends. Only the own user's processes on this machine are counted.
+however the process ends. In the file stands how much of the GPU's memory the process claims. Only the own user's
+processes on this machine are counted.
 """
 
 import fcntl
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -20,18 +22,27 @@ from catfish.errors import ResultError
 PAUSE = 1.0  # seconds between two looks for a free slot
 
 
+class Gpu(NamedTuple):
+    """A GPU that processes share: by its UUID, since under Slurm every job may call its own one number 0."""
+
+    name: str
+    megabytes: int
+
+
 @contextmanager
-def chosen(name: str, slots: int | None = None, say: Callable[[str], None] = print) -> Iterator[torch.device]:
+def chosen(
+    name: str, slots: int | None = None, megabytes: int = 0, say: Callable[[str], None] = print
+) -> Iterator[torch.device]:
     """Inside the block, the device called `name` is ours.
 
     name: `auto` (the GPU that the fewest processes use, if there are any), cpu, cuda, cuda:1 ...; slots: how many
-    processes may share a GPU under `auto`, None for any number. CUDA_VISIBLE_DEVICES is respected, as torch does it.
-    Raises ResultError for a name that torch does not know, and for a GPU that it does not see.
+    processes may share a GPU under `auto`, None for any number; megabytes: of the GPU's memory that this process
+    claims under `auto`. CUDA_VISIBLE_DEVICES is respected, as torch does it.
+    Raises ResultError for a name that torch does not know, for a GPU that it does not see, and for more memory than
+    any GPU has.
     """
     if name == "auto" and torch.cuda.is_available():
-        # A GPU is known by its UUID: under Slurm every job may call its own one number 0.
-        names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
-        with slot(names, slots, say=say) as index:
+        with slot(_gpus(), slots, megabytes, say=say) as index:
             torch.cuda.set_device(index)
             yield torch.device("cuda", index)
     else:
@@ -44,6 +55,11 @@ def chosen(name: str, slots: int | None = None, say: Callable[[str], None] = pri
         yield target
 
 
+def _gpus() -> list[Gpu]:
+    found = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+    return [Gpu(str(gpu.uuid), gpu.total_memory // 2**20) for gpu in found]
+
+
 def _named(name: str) -> torch.device:
     try:
         return torch.device(name)
@@ -53,22 +69,31 @@ def _named(name: str) -> torch.device:
 
 @contextmanager
 def slot(
-    names: Sequence[str], slots: int | None = None, folder: Path | None = None, say: Callable[[str], None] = print
+    gpus: Sequence[Gpu],
+    slots: int | None = None,
+    megabytes: int = 0,
+    folder: Path | None = None,
+    say: Callable[[str], None] = print,
 ) -> Iterator[int]:
-    """The index of the device with the fewest processes, which counts this one inside the block.
+    """The index of the GPU with the fewest processes, which counts this one inside the block.
 
-    names: of the devices; slots: processes a device, None for any number; folder: of the locks, the same for all
-    processes of a user on a machine. Waits while no slot is free, and says so once.
+    slots: processes a GPU, None for any number; megabytes: that this process claims, so that the claims on a GPU stay
+    within its memory; folder: of the locks, the same for all processes of a user on a machine. Waits while there is no
+    room, and says so once. Raises ResultError if the claim is more than any GPU has.
     """
+    if megabytes > max(gpu.megabytes for gpu in gpus):
+        sizes = ", ".join(str(gpu.megabytes) for gpu in gpus)
+        raise ResultError(f"--gpu-megabytes {megabytes}: more than the memory of any GPU here ({sizes} MB)")
     folder = folder or Path(tempfile.gettempdir()) / f"catfish-devices-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    held, waiting = _free(names, slots, folder), False
+    held, waiting = _free(gpus, slots, megabytes, folder), False
     while held is None:
         if not waiting:
-            say(f"waits for one of {len(names) * slots} slots on {len(names)} GPUs")
+            limits = [f"{slots} jobs a GPU"] * (slots is not None) + [f"{megabytes} MB for each job"] * bool(megabytes)
+            say(f"waits for room on {len(gpus)} GPUs ({', '.join(limits)})")
             waiting = True
         time.sleep(PAUSE)
-        held = _free(names, slots, folder)
+        held = _free(gpus, slots, megabytes, folder)
     file, index = held
     try:
         yield index
@@ -76,18 +101,46 @@ def slot(
         os.close(file)
 
 
-def _free(names: Sequence[str], slots: int | None, folder: Path) -> tuple[int, int] | None:
-    """An open, locked file and the index of its device; None if all slots are taken.
+def _free(gpus: Sequence[Gpu], slots: int | None, megabytes: int, folder: Path) -> tuple[int, int] | None:
+    """An open, locked file and the index of its GPU, of those with room the one with the fewest processes; or None."""
+    choosing = _locked(folder / "choosing", wait=True)
+    try:
+        claims = [_claims(gpu, folder) for gpu in gpus]
+        room = [
+            (len(held), index)
+            for index, (gpu, held) in enumerate(zip(gpus, claims))
+            if (slots is None or len(held) < slots) and sum(held.values()) + megabytes <= gpu.megabytes
+        ]
+        if not room:
+            return None
+        _, index = min(room)
+        level = next(level for level in itertools.count() if level not in claims[index])
+        file = _locked(folder / f"{gpus[index].name}.{level}")
+        os.truncate(file, 0)
+        os.write(file, str(megabytes).encode())
+        return file, index
+    finally:
+        os.close(choosing)
 
-    Every device's first slot comes before any second one.
-    """
-    for level in itertools.count() if slots is None else range(slots):
-        for index, name in enumerate(names):
-            file = os.open(folder / f"{name}.{level}", os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(file)
-            else:
-                return file, index
-    return None
+
+def _claims(gpu: Gpu, folder: Path) -> dict[int, int]:
+    """Megabytes that living processes claim on a GPU, by their slots."""
+    found = {}
+    for path in folder.glob(f"{gpu.name}.*"):
+        file = _locked(path)
+        if file is None:
+            found[int(path.suffix[1:])] = int(path.read_text() or 0)
+        else:
+            os.close(file)
+    return found
+
+
+def _locked(path: Path, wait: bool = False) -> int | None:
+    """The file, open and locked by us, or None if another process has it."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(file)
+        return None
+    return file

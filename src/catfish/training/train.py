@@ -25,11 +25,12 @@ def train_job(
     threads: int | None = None,
     checkpoint_seconds: float | None = None,
     gpu_slots: int | None = None,
+    gpu_megabytes: int = 0,
 ) -> None:
     """Make every run of a configuration that is not already there; prints one line an epoch.
 
     device: auto (the GPU with the fewest jobs, where there is one), cpu, cuda, cuda:1 ...; threads: of torch on the
-    CPU; gpu_slots: how many jobs may share a GPU under `auto`.
+    CPU; gpu_slots: how many jobs may share a GPU under `auto`; gpu_megabytes: that this job claims of its memory there.
     """
     needed = plan.needs(configuration)
     chosen = {selection.id: read_selection(plan.selection_path(selection), "best", "grid") for selection in needed}
@@ -53,7 +54,7 @@ def train_job(
     if missing:
         from catfish.training import devices
 
-        with devices.chosen(device, gpu_slots, _say) as target:
+        with devices.chosen(device, gpu_slots, gpu_megabytes, _say) as target:
             _train(plan, configuration, missing, target, threads, checkpoint_seconds)
 
 
