@@ -100,7 +100,7 @@ def test_claims_stay_within_a_gpus_memory(tmp_path):
         assert not served.wait(0.1) and said == ["waits for room on 2 GPUs (3 jobs a GPU, 25000 MB for each job)"]
     waiting.join()
     assert served.is_set()
-    with pytest.raises(ResultError, match="--gpu-megabytes 40001: more than .* any GPU here .10000, 40000 MB."):
+    with pytest.raises(ResultError, match=r"--gpu-megabytes 40001: more than .* any GPU here \(10000, 40000 MB\)"):
         devices.slot([small, large], 3, 40_001, tmp_path).__enter__()
 
 
@@ -110,7 +110,9 @@ def test_auto_knows_gpus_by_their_uuid(tmp_path, monkeypatch):
     monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(visible))
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=visible[index], total_memory=2**36))
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=visible[index], total_memory=2**36)
+    )
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
     with devices.chosen("auto", 1) as first:
         visible[:] = ["GPU-x", "GPU-y"]

@@ -9,8 +9,8 @@ def simplecnn(classes: int, width: float = 1.0) -> nn.Module:
     """Two blocks of two 3x3 convolutions and a pooling, then two dense layers; 361,898 parameters for ten classes.
 
     As in Keras, the first convolution of a block keeps the image's size and the second does not pad; weights are
-    Glorot uniform, biases zero. A ReLU stands behind its pooling and not in front of it: outputs and derivatives are the
-    same to the last bit, and it has a quarter of the work.
+    Glorot uniform, biases zero. A ReLU stands behind its pooling and not in front of it: outputs and derivatives are
+    the same to the last bit, and it has a quarter of the work.
     """
     a, b, hidden = scaled(32, width), scaled(64, width), scaled(128, width)
     model = nn.Sequential(

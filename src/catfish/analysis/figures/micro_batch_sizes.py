@@ -56,9 +56,9 @@ def _panel(strip: FigureBase, params: Params, setting: str, cases: list[Case], d
     for penalty, part in swept.groupby("penalty", sort=False):
         keys.append(_line(axes, PENALTIES[penalty], part))
     if labels.comparable(params, setting) and swept["published"].notna().any():
-        axes.plot(swept["micro_batch"], swept["published"], linestyle="", marker="s", markerfacecolor="none",
-                  markeredgecolor="#000000", markersize=5)  # fmt: skip
-        keys.append(style.key("published", linestyle="", marker="s"))
+        hollow = {"linestyle": "", "marker": "s", "markerfacecolor": "none", "markeredgecolor": "#000000"}
+        axes.plot(swept["micro_batch"], swept["published"], markersize=5, **hollow)
+        keys.append(style.key("published", **hollow))
     axes.set_xscale("log", base=2)
     axes.set_xticks(swept["micro_batch"], labels=[labels.number(value) for value in swept["micro_batch"]])
     axes.xaxis.set_minor_locator(NullLocator())

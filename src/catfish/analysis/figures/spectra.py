@@ -23,9 +23,9 @@ _CURVES = {
 _H, _K = "#0072B2", "#D55E00"
 _EXTREMES = {
     # panel: (axis label, {column of the history: (series, colour)})
-    "largest": ("maximum along training", {"hessian_largest": (_CURVES["hessian_largest"], _H),
-                                           "covariance_largest": (_CURVES["covariance_largest"], _K)}),
-    "conditioning": ("maximum of the ratio", {
+    "largest": ("maximum\nalong training", {"hessian_largest": (_CURVES["hessian_largest"], _H),
+                                            "covariance_largest": (_CURVES["covariance_largest"], _K)}),
+    "conditioning": ("maximum\nof the ratio", {
         "hessian_conditioning": (r"$\lambda_\mathbf{H}^k/\lambda_\mathbf{H}^1$", _H),
         "covariance_conditioning": (r"$\lambda_\mathbf{K}^*/\lambda_\mathbf{K}^1$", _K)}),
 }  # fmt: skip

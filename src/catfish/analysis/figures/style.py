@@ -186,9 +186,9 @@ def below(strip: FigureBase, keys: list[Artist], title: str) -> None:
         drawn.remove()
 
 
-def key(text: str, colour: str = "#000000", linestyle: str = "-", marker: str | None = None) -> Line2D:
-    """A legend entry."""
-    return Line2D([], [], color=colour, linestyle=linestyle, marker=marker, markersize=4, label=text)
+def key(text: str, colour: str = "#000000", linestyle: str = "-", marker: str | None = None, **look) -> Line2D:
+    """A legend entry; `look` is what else the line has."""
+    return Line2D([], [], color=colour, linestyle=linestyle, marker=marker, markersize=4, label=text, **look)
 
 
 def case_text(case: Case) -> str:

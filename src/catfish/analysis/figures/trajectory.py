@@ -6,6 +6,7 @@ from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure, FigureBase
+from matplotlib.patheffects import withStroke
 
 from catfish.analysis import labels, mechanisms
 from catfish.analysis.collect import Case, LoadedRun, load
@@ -81,8 +82,9 @@ def _row(strip: FigureBase, data: pd.DataFrame, cases: list[Case]) -> None:
             axes.scatter(path["x"], path["y"], c=path[column], norm=norm, cmap="viridis", s=14, marker=marker,
                          edgecolors=colour, linewidths=0.6, zorder=2)  # fmt: skip
             last = path.iloc[-1]
-            axes.annotate(f"{last['step']:.0f}", (last["x"], last["y"]), xytext=(4, 4), textcoords="offset points",
-                          fontsize=7, color=colour)  # fmt: skip
+            number = axes.annotate(f"{last['step']:.0f}", (last["x"], last["y"]), xytext=(4, 4),
+                                   textcoords="offset points", fontsize=7, color=colour)  # fmt: skip
+            number.set_path_effects([withStroke(linewidth=2, foreground="white")])
         marked = data[data["parting"]]
         axes.plot(marked["x"], marked["y"], linestyle="", marker="*", markersize=11, color="#000000",
                   markerfacecolor="none", zorder=3)  # fmt: skip
