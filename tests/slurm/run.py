@@ -56,7 +56,7 @@ def _project(folder: Path) -> Path:
     """A grid of two learning rates and a run at the small one, with epochs enough to be hit in the middle."""
     params = tiny_params()
     tiny = params["scales"]["tiny"]
-    tiny["settings"][SETTING] |= {"epochs": 300, "milestones": [200], "learning_rates": [0.01, 0.05], "seeds": 1}
+    tiny["settings"][SETTING] |= {"epochs": 200, "milestones": [140], "learning_rates": [0.01, 0.05], "seeds": 1}
     params["outputs"] = {"table1": params["outputs"]["table1"]}
     tiny["outputs"] = {"table1": {"settings": [SETTING], "methods": ["baseline"]}}
     folder.mkdir()
