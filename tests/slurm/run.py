@@ -26,7 +26,8 @@ from conftest import tiny_params  # noqa: E402
 
 SETTING = "simplecnn_c10"
 DISTURBED = f"{SETTING}/eta_star/lr-0.01"
-SECONDS = 100  # for anything that is waited for
+TARGET = f"results/tiny/select/{SETTING}/eta_star.json"  # the grid's runs and what follows from them
+SECONDS = 150  # for anything that is waited for
 SLURM = ["--profile", str(ROOT / "profiles" / "slurm"), "--slurm-init-seconds-before-status-checks", "4"]
 
 
@@ -39,7 +40,7 @@ def main() -> None:
     local, remote = (_project(folder / name) for name in ("local", "slurm"))
     subprocess.run(_snakemake(local, "data", "--cores", "2"), check=True)
     shutil.copytree(local / "data", remote / "data", symlinks=True)
-    quiet = subprocess.Popen(_snakemake(local, "runs", "--cores", "1"))  # while Slurm's jobs are waited for
+    quiet = subprocess.Popen(_snakemake(local, TARGET, "--cores", "1"))  # while Slurm's jobs are waited for
     try:
         with cluster.running(folder / "cluster"):
             _disturbed(remote)
@@ -53,7 +54,7 @@ def main() -> None:
 
 
 def _project(folder: Path) -> Path:
-    """A grid of two learning rates and a run at the small one, with epochs enough to be hit in the middle."""
+    """A grid of two learning rates, with epochs enough to be hit in the middle."""
     params = tiny_params()
     tiny = params["scales"]["tiny"]
     tiny["settings"][SETTING] |= {"epochs": 200, "milestones": [140], "learning_rates": [0.01, 0.05], "seeds": 1}
@@ -72,7 +73,7 @@ def _snakemake(folder: Path, target: str, *more: str) -> list[str]:
 
 def _disturbed(folder: Path) -> None:
     """The campaign on Slurm, with one of its jobs disturbed twice."""
-    campaign = subprocess.Popen(_snakemake(folder, "runs", *SLURM))
+    campaign = subprocess.Popen(_snakemake(folder, TARGET, *SLURM))
     log = folder / "logs" / "tiny" / "train" / f"{DISTURBED}.log"
     try:
         _until(campaign, log, "epoch 10/")
