@@ -261,8 +261,15 @@ def _train(options: argparse.Namespace) -> None:
 
     plan = _loaded(options)
     configuration = _one_of(plan.configurations, options.configuration, "configuration")
-    limits = (options.threads, options.checkpoint_seconds, options.gpu_slots, options.gpu_megabytes)
-    train_job(plan, configuration, options.device, *limits)
+    train_job(
+        plan,
+        configuration,
+        options.device,
+        options.threads,
+        options.checkpoint_seconds,
+        gpu_slots=options.gpu_slots,
+        gpu_megabytes=options.gpu_megabytes,
+    )
 
 
 def _select(options: argparse.Namespace) -> None:
