@@ -165,6 +165,24 @@ def test_a_method_that_the_paper_does_not_have(small):
     assert "| 71.32 | – |" in " ".join(md.split()).replace("**", "")
 
 
+def test_what_is_not_run_of_a_setting_leaves_ours_empty_beside_the_papers_number(project):
+    outputs = {"table1": Output(("simplecnn_c10", "vgg11_c100"), ("baseline", "gp"), only={"gp": ("vgg11_c100",)})}
+    made = project(outputs, simplecnn_c10=CIFAR, vgg11_c100={"seeds": 1})
+    for configuration in made.plan.shown("table1"):
+        for seed in range(made.plan.params.settings[configuration.setting].seeds):
+            made.run(configuration, seed, **accuracy(0.7)[0])
+    for setting in ("simplecnn_c10", "vgg11_c100"):
+        made.select(setting, "eta_star", 0.1)
+    made.select("vgg11_c100", "gp", 0.03)
+    frame, md, _ = read(made.plan, "table1")
+    assert set(frame.loc["test_accuracy"].loc["gp", "setting":"setting"]) == {"vgg11_c100"}
+    rows = [" ".join(line.split()) for line in md.splitlines()]
+    start = rows.index("| *SimpleCNN/C10* | | |")
+    assert rows[start + 1 : start + 4] == [
+        "| test accuracy, ours | **70.00 ± 0.00 (2)** | |", "| paper | 71.32 | **75.73** |", "| difference | −1.32 | |",
+    ]  # fmt: skip
+
+
 def test_what_cannot_be_shown_is_an_error(small, project):
     plan = small("table1", {"baseline": accuracy(0.7, 0.7)})
     with pytest.raises(ConfigError, match=r"outputs.table9: no such table; there are: table1"):

@@ -91,6 +91,8 @@ def _layout(params: Params, name: str, frame: pd.DataFrame) -> pd.DataFrame:
             if not quantity.shown(setting):
                 continue
             block = part[part["quantity"] == quantity.name].set_index("method").reindex(methods)
+            # Also of what is not shown of ours in this setting
+            block["published"] = [quantity.published(name, setting, method) for method in methods]
             rows += [[head, *cells] for head, cells in _block(quantity, block, params, setting).items()]
     return pd.DataFrame(rows)
 
@@ -104,7 +106,7 @@ def _block(quantity: Quantity, part: pd.DataFrame, params: Params, setting: str)
         block["paper"] = _bold_best(printed, part["published"], quantity.best)
     # Between two different data sets a difference would say nothing.
     if part["difference"].notna().any() and labels.comparable(params, setting):
-        block["difference"] = [_signed(value) for value in part["difference"]]
+        block["difference"] = ["" if math.isnan(row.n) else _signed(row.difference) for row in part.itertuples()]
     return block
 
 

@@ -61,6 +61,11 @@ class Quantity:
     def shown(self, setting: str) -> bool:
         return self.data in (None, published.dataset(setting))
 
+    def published(self, output: str, setting: str, method: str) -> float:
+        """The paper's number in the table `output`, NaN where it has none."""
+        values = published.entries(output)["value"]
+        return self.paper(*(values.get((setting, key), math.nan) for key in (method, "baseline")))
+
 
 @dataclass(frozen=True)
 class Table:

@@ -50,9 +50,8 @@ def collect(plan: Plan, name: str) -> pd.DataFrame:
         raise ConfigError(f"outputs.{name}.sweep: a table shows the best coefficient only; set it to null")
     output = plan.params.outputs[name]
     cases = dict(zip(output.cells, load(plan, plan.shown(name))))  # a method's runs may be another setting's
-    paper = published.entries(name)
     return pd.DataFrame([
-        _row(plan, quantity, (setting, method), cases, paper)
+        _row(plan, name, quantity, (setting, method), cases)
         for setting in output.settings
         for quantity in TABLES[name].quantities
         for method in output.methods
@@ -60,15 +59,12 @@ def collect(plan: Plan, name: str) -> pd.DataFrame:
     ])  # fmt: skip
 
 
-def _row(
-    plan: Plan, quantity: Quantity, cell: tuple[str, str], cases: dict[tuple[str, str], Case], paper: pd.DataFrame
-) -> dict:
+def _row(plan: Plan, name: str, quantity: Quantity, cell: tuple[str, str], cases: dict[tuple[str, str], Case]) -> dict:
     (setting, method), case, baseline = cell, cases[cell], cases.get((cell[0], BASELINE))
     spec, paper_data = plan.params.settings[setting], published.dataset(setting)
     base = summarise([quantity.of_run(run, spec) for run in baseline.completed] if baseline else []).mean
     ours = summarise([quantity.ours(quantity.of_run(run, spec), base) for run in case.completed])
-    printed = {key: paper["value"].get((setting, key), math.nan) for key in (method, BASELINE)}
-    value = quantity.paper(printed[method], printed[BASELINE])
+    value = quantity.published(name, setting, method)
     return {
         "setting": setting,
         "label": labels.setting(plan.params, setting),
@@ -80,7 +76,7 @@ def _row(
         "n": ours.n,
         "diverged": len(case.diverged),
         "published": value,
-        "published_spread": paper["spread"].get((setting, method), math.nan),
+        "published_spread": published.entries(name)["spread"].get((setting, method), math.nan),
         "difference": ours.mean - value if quantity.differs else math.nan,
         "unit": quantity.unit,
         "edge": "; ".join(_edges(plan, case.configuration)),
