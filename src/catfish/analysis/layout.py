@@ -91,7 +91,7 @@ def _layout(params: Params, name: str, frame: pd.DataFrame) -> pd.DataFrame:
             if not quantity.shown(setting):
                 continue
             block = part[part["quantity"] == quantity.name].set_index("method").reindex(methods)
-            # Also of what is not shown of ours in this setting
+            # The frame has ours only, and a method may be shown in another setting alone
             block["published"] = [quantity.published(name, setting, method) for method in methods]
             rows += [[head, *cells] for head, cells in _block(quantity, block, params, setting).items()]
     return pd.DataFrame(rows)

@@ -18,6 +18,7 @@ def table() -> pd.DataFrame:
         return pd.read_csv(file, dtype={"unit": str})
 
 
+@cache
 def entries(output: str) -> pd.DataFrame:
     """The numbers of one table, `value` and `spread` by (setting, method); empty if the paper has none."""
     rows = table()[table()["output"] == output]

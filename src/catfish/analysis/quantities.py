@@ -15,6 +15,8 @@ from catfish.analysis.statistics import (
 )
 from catfish.config import Setting
 
+BASELINE = "baseline"  # the method that ratios are taken to
+
 _MICRO_BATCHES = (
     "SB and LB: SGD with small and large batches, in equally many steps. The follow-up paper's public code chose"
     " CIFAR-10's checkpoint on the test images, so its numbers stand beside both choices."
@@ -64,7 +66,7 @@ class Quantity:
     def published(self, output: str, setting: str, method: str) -> float:
         """The paper's number in the table `output`, NaN where it has none."""
         values = published.entries(output)["value"]
-        return self.paper(*(values.get((setting, key), math.nan) for key in (method, "baseline")))
+        return self.paper(*(values.get((setting, key), math.nan) for key in (method, BASELINE)))
 
 
 @dataclass(frozen=True)

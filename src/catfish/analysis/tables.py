@@ -7,13 +7,11 @@ import pandas as pd
 
 from catfish.analysis import labels, layout, mechanism_tables, published, webpage
 from catfish.analysis.collect import Case, load
-from catfish.analysis.quantities import TABLES, Quantity
+from catfish.analysis.quantities import BASELINE, TABLES, Quantity
 from catfish.analysis.statistics import summarise
 from catfish.errors import ConfigError
 from catfish.plan import Configuration, Plan
 from catfish.records import write_text
-
-BASELINE = "baseline"
 
 
 def render(plan: Plan, name: str, folder: Path | None = None) -> list[Path]:
