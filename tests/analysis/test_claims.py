@@ -451,6 +451,14 @@ def test_a_loss_that_is_never_reached_leaves_early_traces_open(project):
     assert [statement.verdict for statement in judged.statements] == [Verdict.INCONCLUSIVE, Verdict.NOT_RUN]
 
 
+@pytest.mark.parametrize(("setting", "paper"), [("simplecnn_c10", 79.7 - 80.02), ("vgg11_c100", math.nan)])
+def test_the_papers_number_stands_only_beside_its_setting(project, setting, paper):
+    made = project({"figure13": Output((setting,), ("fp",)), "figure14": Output((setting,), ("fp_first_example",))})
+    write(made, accuracies({"fp": 0.6, "fp_first_example": 0.6}))
+    (part,) = parts(penalties.approximations_do_not_matter(Evidence(made.plan)))
+    assert part.paper == pytest.approx(paper, nan_ok=True)
+
+
 def test_ratios_are_of_roots_and_of_geometric_means(project):
     claim, plan = largest_trace(project, 1)
     judged = claim(Evidence(plan))

@@ -1,4 +1,7 @@
-"""The published numbers: published.csv, one row per entry of Tables 1 to 6 and of the follow-up paper's results."""
+"""The published numbers: published.csv, one row per entry of Tables 1 to 6 and of the follow-up paper's results.
+
+Beside them are the test accuracies that the text gives for Figures 13, 14 and 17.
+"""
 
 from functools import cache
 from importlib.resources import files
@@ -20,7 +23,7 @@ def table() -> pd.DataFrame:
 
 @cache
 def entries(output: str) -> pd.DataFrame:
-    """The numbers of one table, `value` and `spread` by (setting, method); empty if the paper has none."""
+    """The numbers of one table or figure, `value` and `spread` by (setting, method); empty if the paper has none."""
     rows = table()[table()["output"] == output]
     return rows.set_index(["setting", "method"])[["value", "spread"]]
 

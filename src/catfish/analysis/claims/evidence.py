@@ -1,7 +1,7 @@
 """What claims are judged by: the runs of the outputs, numbers of single runs, and comparisons of methods."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,14 +85,13 @@ def compare(
     quantity: Quantity,
     statistic: Statistic,
     region: Region,
-    printed: Mapping[str, float] | None = None,
     doubt: Callable[[str], str] = lambda setting: "",
     unmet: Callable[[str], str] = lambda setting: "",
 ) -> tuple[Part, ...]:
     """One part for each setting of the first group's output in which every group was run.
 
-    groups: (output, method) pairs, whose chosen runs are the statistic's groups. printed: the paper's numbers by
-    method, where its tables do not hold them. doubt, unmet: see `judge`, for a setting.
+    groups: (output, method) pairs, whose chosen runs are the statistic's groups. doubt, unmet: see `judge`, for
+    a setting.
     """
     parts = []
     for setting in evidence.settings(groups[0][0]):
@@ -100,8 +99,7 @@ def compare(
         if all(cases):
             names = [labels.method(method) for _, method in groups]
             samples = [evidence.sample(name, own, quantity) for name, own in zip(names, cases)]
-            numbers = [_printed(output, setting, method, printed) for output, method in groups]
-            paper = statistic.value(*(np.array([number]) for number in numbers))
+            paper = statistic.value(*(np.array([_published(output, setting, method)]) for output, method in groups))
             label = labels.setting(evidence.params, setting)
             edges = evidence.edges(case for own in cases for case in own)
             note = "; ".join(filter(None, [evidence.note(setting), edges]))
@@ -110,9 +108,7 @@ def compare(
     return tuple(parts)
 
 
-def _printed(output: str, setting: str, method: str, printed: Mapping[str, float] | None) -> float:
-    if printed is not None:
-        return printed[method]
+def _published(output: str, setting: str, method: str) -> float:
     return published.entries(output)["value"].get((setting, method), math.nan)
 
 
