@@ -5,6 +5,7 @@ Beside them are the test accuracies that the text gives for Figures 13, 14 and 1
 
 from functools import cache
 from importlib.resources import files
+from math import nan
 
 import pandas as pd
 
@@ -26,6 +27,11 @@ def entries(output: str) -> pd.DataFrame:
     """The numbers of one table or figure, `value` and `spread` by (setting, method); empty if the paper has none."""
     rows = table()[table()["output"] == output]
     return rows.set_index(["setting", "method"])[["value", "spread"]]
+
+
+def value(output: str, setting: str, method: str) -> float:
+    """The number of a table or figure, NaN if the paper has none."""
+    return entries(output)["value"].get((setting, method), nan)
 
 
 def label(setting: str) -> str | None:

@@ -65,8 +65,7 @@ class Quantity:
 
     def published(self, output: str, setting: str, method: str) -> float:
         """The paper's number in the table `output`, NaN where it has none."""
-        values = published.entries(output)["value"]
-        return self.paper(*(values.get((setting, key), math.nan) for key in (method, BASELINE)))
+        return self.paper(*(published.value(output, setting, key) for key in (method, BASELINE)))
 
 
 @dataclass(frozen=True)

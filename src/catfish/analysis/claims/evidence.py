@@ -99,17 +99,14 @@ def compare(
         if all(cases):
             names = [labels.method(method) for _, method in groups]
             samples = [evidence.sample(name, own, quantity) for name, own in zip(names, cases)]
-            paper = statistic.value(*(np.array([_published(output, setting, method)]) for output, method in groups))
+            numbers = [published.value(output, setting, method) for output, method in groups]
+            paper = statistic.value(*(np.array([number]) for number in numbers))
             label = labels.setting(evidence.params, setting)
             edges = evidence.edges(case for own in cases for case in own)
             note = "; ".join(filter(None, [evidence.note(setting), edges]))
             texts = (note, doubt(setting), unmet(setting))
             parts.append(judge(label, statistic, samples, region, paper, *texts))
     return tuple(parts)
-
-
-def _published(output: str, setting: str, method: str) -> float:
-    return published.entries(output)["value"].get((setting, method), math.nan)
 
 
 def _of_grid(configuration: Configuration) -> bool:

@@ -1,5 +1,7 @@
 """Figure M7: test accuracy against the size of the micro-batches that are penalised."""
 
+from math import isnan, nan
+
 import pandas as pd
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import NullLocator
@@ -34,12 +36,12 @@ def _row(params: Params, setting: str, method: str, case: Case) -> dict:
     """Mean and range of the test accuracy in per cent over the runs that completed; NaN if none did."""
     spec, report = params.methods[method], params.settings[setting].report
     values = pd.Series([100 * test_accuracy(run, report) for run in case.completed], dtype=float)
-    numbers = [published.entries(output)["value"].get((setting, method)) for output in PUBLISHED]
+    numbers = [published.value(output, setting, method) for output in PUBLISHED]
     return {
         "panel": labels.setting(params, setting), "setting": setting, "method": method, "penalty": spec.penalty,
         "learning_rate": case.learning_rate, "coefficient": case.coefficient, "micro_batch": spec.micro_batch,
         "y": values.mean(), "y_low": values.min(), "y_high": values.max(), "n": len(values),
-        "diverged": len(case.diverged), "published": next((value for value in numbers if value is not None), None),
+        "diverged": len(case.diverged), "published": next((number for number in numbers if not isnan(number)), nan),
     }  # fmt: skip
 
 
