@@ -346,6 +346,16 @@ BAD = [
     ),
     *(
         (
+            {
+                f"outputs.{name}": {"settings": [setting], "methods": ["eta_star"], "sweep": "learning_rates"},
+                f"settings.{setting}.measure": {"hessian_every": None},
+            },
+            [f"settings.{setting}.measure.hessian_every: null, but outputs.{name} shows"],
+        )
+        for setting, name in (("resnet26_c100_after_large", "figure6"), ("resnet26_c10_after_s100", "figure10"))
+    ),
+    *(
+        (
             {"outputs.mech_figure3": shown | {"methods": ["eta_star"]}, **TRAJECTORIES},
             ["outputs.mech_figure3.settings", "one setting with two"],
         )
@@ -472,6 +482,9 @@ def test_an_unknown_scale(document, scale):
         {"measure.hessian_probes": 2, "measure.hessian_every": None},
         {"outputs.table1.sweep": None},
         {f"{S}.early_loss": 1.0, "outputs.figure2": SHOWN},
+        # Of an early phase Figure 6 shows Tr(F) only.
+        {"outputs.figure6": {"settings": ["resnet26_c100_early_small"], "methods": ["eta_star"]},
+         "settings.resnet26_c100_early_small.measure": {"hessian_every": None}},
         {"scales.paper": None},
     ],
 )  # fmt: skip

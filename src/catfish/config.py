@@ -12,7 +12,15 @@ from typing import Any, Literal
 import yaml
 
 from catfish.errors import ConfigError
-from catfish.outputs import EARLY_FIGURES, FIGURES, MEASURED, MECHANISM_TABLES, TABLES, TRAJECTORY_FIGURES
+from catfish.outputs import (
+    CONTINUATION_FIGURES,
+    EARLY_FIGURES,
+    FIGURES,
+    MEASURED,
+    MECHANISM_TABLES,
+    TABLES,
+    TRAJECTORY_FIGURES,
+)
 from catfish.typed import build, check_keys, exponent_hint
 
 Model = Literal[
@@ -359,7 +367,7 @@ def _check_shown(where: str, name: str, setting: str, spec: Setting) -> None:
     """An output can show only what its settings measure."""
     if name in EARLY_FIGURES and spec.early_loss is None:
         raise ConfigError(f"{setting}.early_loss: null, but {where} needs it; give a training loss")
-    key = MEASURED.get(name)
+    key = "hessian_every" if name in CONTINUATION_FIGURES and spec.starts_from else MEASURED.get(name)
     found = getattr(spec.measure, key) if key else None
     if key and not found:
         found = "null" if found is None else found

@@ -7,6 +7,7 @@ FIGURES = (
     *(f"mech_figure{number}" for number in range(1, 8)),
 )
 EARLY_FIGURES = ("figure2", "figure7")  # of Tr(F) at a setting's `early_loss`
+CONTINUATION_FIGURES = ("figure6", "figure10")  # of Tr(H) where training that continues another run ends
 TRAJECTORY_FIGURES = ("mech_figure3",)  # of two learning rates in one setting
 MEASURED = {  # the key of `measure` without which there is nothing to show
     **dict.fromkeys(("figure11", "figure18"), "hessian_every"),
