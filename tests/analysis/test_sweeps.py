@@ -137,6 +137,13 @@ def test_methods_without_a_penalty_are_black_and_grey_with_dashes_of_their_own(p
     ]
 
 
+def test_the_papers_test_accuracy_stands_beside_ours_of_the_same_data(plan):
+    ours = "test accuracy 55.00 ± 7.07 % (2)"
+    for name, paper in {"figure14": ["79.70"], "figure17": ["73.70", "73.59", "78.70"]}.items():
+        figure, _ = draw(plan(dataset="cifar10"), name)
+        assert [text.split(": ")[1] for text in legend_texts(figure)] == [f"{ours}; paper {n} %" for n in paper]
+
+
 def test_coefficients_with_a_diverged_run_are_marked_on_the_colour_bar(plan):
     figure, data = draw(plan(diverging=(10.0, "fp")), "figure13")
     bars = [[text.get_text() for text in figure.axes[index].get_yticklabels()] for index in (2, 5)]

@@ -7,7 +7,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 
-from catfish.analysis import labels
+from catfish.analysis import labels, published
 from catfish.analysis.collect import Case, load
 from catfish.analysis.figures import curves, penalised, scale, style
 from catfish.analysis.statistics import report_row, summarise
@@ -41,7 +41,8 @@ def draw(plan: Plan, name: str) -> tuple[Figure, pd.DataFrame]:
     figure, strips = style.rows([_title(plan.params, *row) for row in own], height=2.7)
     for strip, (setting, method), shown in zip(strips, own, own.values()):
         tried = [case.coefficient for case in cases if case.configuration.setting == setting and case.coefficient]
-        _row(strip, plan.params, method, shown, data[data["setting"] == setting], scale.colours(tried))
+        paper = published.entries(name)["value"] if labels.comparable(plan.params, setting) else pd.Series(dtype=float)
+        _row(strip, plan.params, method, shown, data[data["setting"] == setting], scale.colours(tried), paper)
     return figure, data
 
 
@@ -75,7 +76,13 @@ def _test_accuracy(case: Case, report: str) -> pd.DataFrame:
 
 
 def _row(
-    strip: FigureBase, params: Params, method: str, cases: list[Case], data: pd.DataFrame, colours: ScalarMappable
+    strip: FigureBase,
+    params: Params,
+    method: str,
+    cases: list[Case],
+    data: pd.DataFrame,
+    colours: ScalarMappable,
+    paper: pd.Series,
 ) -> None:
     """The panels of one penalised method; axes and colours fit all of the setting, so that rows compare."""
     grid = [case for case in cases if isinstance(case.configuration.coefficient, float)]
@@ -92,13 +99,13 @@ def _row(
             curves.draw(ax, shown[shown["method"] == other], colour, linestyle)
         style.finish(ax, shown, label, epochs, shared=setting)
     scale.coefficient_bar(strip, axes, colours, grid)
-    keys = [_key(case, data, unpenalised) for case in cases if case not in grid]
+    keys = [_key(case, data, unpenalised, paper) for case in cases if case not in grid]
     drawn = [case for case in cases if case.configuration.coefficient != BEST]
     style.legend(strip, keys, drawn, window=curves.smoothing_window(epochs))
 
 
-def _key(case: Case, data: pd.DataFrame, unpenalised: dict[str, tuple[str, str]]) -> Line2D:
-    """A line of the legend with the test accuracy of a method."""
+def _key(case: Case, data: pd.DataFrame, unpenalised: dict[str, tuple[str, str]], paper: pd.Series) -> Line2D:
+    """A line of the legend with the test accuracy of a method, and the paper's where it has one."""
     method = case.configuration.method
     text = style.case_text(case)
     if case.coefficient is not None:
@@ -107,6 +114,8 @@ def _key(case: Case, data: pd.DataFrame, unpenalised: dict[str, tuple[str, str]]
     if len(accuracies):
         accuracy, number = summarise(accuracies.tolist()).text(2).rsplit(" ", 1)
         text += f": test accuracy {accuracy} % {number}"
+        theirs = paper.get((case.configuration.setting, method))
+        text += f"; paper {theirs:.2f} %" if theirs is not None else ""
     colour, linestyle = unpenalised.get(method, ("#000000", ""))
     return style.key(text, colour, linestyle)
 
