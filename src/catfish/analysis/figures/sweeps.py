@@ -1,6 +1,7 @@
 """Figures 13, 14 and 17: validation accuracy and Tr(F) over training for every coefficient of a penalty."""
 
 from itertools import cycle
+from math import isnan
 
 import pandas as pd
 from matplotlib.cm import ScalarMappable
@@ -41,8 +42,7 @@ def draw(plan: Plan, name: str) -> tuple[Figure, pd.DataFrame]:
     figure, strips = style.rows([_title(plan.params, *row) for row in own], height=2.7)
     for strip, (setting, method), shown in zip(strips, own, own.values()):
         tried = [case.coefficient for case in cases if case.configuration.setting == setting and case.coefficient]
-        paper = published.entries(name)["value"] if labels.comparable(plan.params, setting) else pd.Series(dtype=float)
-        _row(strip, plan.params, method, shown, data[data["setting"] == setting], scale.colours(tried), paper)
+        _row(strip, plan.params, name, method, shown, data[data["setting"] == setting], scale.colours(tried))
     return figure, data
 
 
@@ -78,11 +78,11 @@ def _test_accuracy(case: Case, report: str) -> pd.DataFrame:
 def _row(
     strip: FigureBase,
     params: Params,
+    name: str,
     method: str,
     cases: list[Case],
     data: pd.DataFrame,
     colours: ScalarMappable,
-    paper: pd.Series,
 ) -> None:
     """The panels of one penalised method; axes and colours fit all of the setting, so that rows compare."""
     grid = [case for case in cases if isinstance(case.configuration.coefficient, float)]
@@ -99,12 +99,12 @@ def _row(
             curves.draw(ax, shown[shown["method"] == other], colour, linestyle)
         style.finish(ax, shown, label, epochs, shared=setting)
     scale.coefficient_bar(strip, axes, colours, grid)
-    keys = [_key(case, data, unpenalised, paper) for case in cases if case not in grid]
+    keys = [_key(params, name, case, data, unpenalised) for case in cases if case not in grid]
     drawn = [case for case in cases if case.configuration.coefficient != BEST]
     style.legend(strip, keys, drawn, window=curves.smoothing_window(epochs))
 
 
-def _key(case: Case, data: pd.DataFrame, unpenalised: dict[str, tuple[str, str]], paper: pd.Series) -> Line2D:
+def _key(params: Params, name: str, case: Case, data: pd.DataFrame, unpenalised: dict[str, tuple[str, str]]) -> Line2D:
     """A line of the legend with the test accuracy of a method, and the paper's where it has one."""
     method = case.configuration.method
     text = style.case_text(case)
@@ -114,8 +114,9 @@ def _key(case: Case, data: pd.DataFrame, unpenalised: dict[str, tuple[str, str]]
     if len(accuracies):
         accuracy, number = summarise(accuracies.tolist()).text(2).rsplit(" ", 1)
         text += f": test accuracy {accuracy} % {number}"
-        theirs = paper.get((case.configuration.setting, method))
-        text += f"; paper {theirs:.2f} %" if theirs is not None else ""
+        paper = published.value(name, case.configuration.setting, method)
+        if labels.comparable(params, case.configuration.setting) and not isnan(paper):
+            text += f"; paper {paper:.2f} %"
     colour, linestyle = unpenalised.get(method, ("#000000", ""))
     return style.key(text, colour, linestyle)
 
