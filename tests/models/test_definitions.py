@@ -20,6 +20,12 @@ class Layers:
     def conv(self, x):
         return self.left[nn.Conv2d].pop(0)(x)
 
+    def halved(self, x):
+        """A 1x1 convolution with a stride of two."""
+        layer = self.left[nn.Conv2d].pop(0)
+        assert layer.kernel_size == (1, 1) and layer.stride == (1, 1)
+        return F.conv2d(x, layer.weight, layer.bias, 2)
+
     def norm(self, x):
         return self.left[nn.BatchNorm2d].pop(0)(x)
 
@@ -35,10 +41,10 @@ class Layers:
 
 def wresnet44_3(net, x):
     x = net.conv(x)
-    for _ in range(3):
+    for stage in range(3):
         x = net.norm(x).relu()
         h = net.norm(net.conv(x)).relu()
-        x = net.conv(h) + net.conv(x)
+        x = net.conv(h) + (net.halved(x) if stage else net.conv(x))
         h = net.conv(net.norm(x).relu())
         x = x + net.conv(net.norm(h).relu())
     return net.linear(net.norm(x).relu().mean((2, 3)))
@@ -46,10 +52,10 @@ def wresnet44_3(net, x):
 
 def wresnet44_3_skipinit(net, x):
     x = net.conv(x)
-    for _ in range(3):
+    for stage in range(3):
         x = x.relu()
         h = net.conv(net.conv(x).relu())
-        x = net.times(h) + net.conv(x)
+        x = net.times(h) + (net.halved(x) if stage else net.conv(x))
         h = net.conv(net.conv(x.relu()).relu())
         x = x + net.times(h)
     return net.linear(x.relu().mean((2, 3)))
@@ -83,7 +89,7 @@ def resnet26_arpit(net, x):
     for stage in range(3):
         for number in range(2):
             h = net.conv(net.conv(x).relu())
-            x = h + (net.conv(x) if stage and not number else x)
+            x = h + (net.halved(x) if stage and not number else x)
     return net.linear(x.mean((2, 3)))
 
 
@@ -93,7 +99,7 @@ def resnet18(net, x):
         for number in range(2):
             h = net.norm(net.conv(x)).relu()
             h = net.norm(net.conv(h))
-            x = (h + (net.norm(net.conv(x)) if stage and not number else x)).relu()
+            x = (h + (net.norm(net.halved(x)) if stage and not number else x)).relu()
     return net.linear(x.mean((2, 3)))
 
 
@@ -110,7 +116,7 @@ def _fixup(net, x):
         for number in range(2):
             a, b, c, d = (net.bias() for _ in range(4))
             h = net.times(net.conv((net.conv(x + a) + b).relu() + c)) + d
-            x = (h + (net.conv(x + a) if stage and not number else x)).relu()
+            x = (h + (net.halved(x + a) if stage and not number else x)).relu()
     return net.linear(x.mean((2, 3)) + net.bias())
 
 

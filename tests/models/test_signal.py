@@ -110,8 +110,7 @@ def test_arpit_s_variances():
     gains = [(model[0], 1.0)]
     for residual in residuals:
         gains += [(residual.branch[0], 2.0), (residual.branch[2], 1 / blocks)]
-        if isinstance(residual.shortcut, nn.Conv2d):
-            gains.append((residual.shortcut, 1.0))
+        gains += [(layer, 1.0) for layer in residual.shortcut.modules() if isinstance(layer, nn.Conv2d)]
     assert len(gains) == 1 + 2 * 3 * blocks + 2
     for layer, gain in gains:
         assert deviation(layer.weight, gain / (layer.out_channels * math.prod(layer.kernel_size))) < 5

@@ -4,7 +4,7 @@ import math
 
 from torch import nn
 
-from catfish.models.layers import Residual, convolution, head, scaled, stages, zero_biases
+from catfish.models.layers import Residual, convolution, head, scaled, stages, strided, zero_biases
 
 CHANNELS = (16, 32, 64)
 BLOCKS = 4  # a stage; 26 = 6 * 4 + 2
@@ -36,7 +36,7 @@ def _block(inputs: int, outputs: int, stride: int, blocks: int) -> nn.Module:
     first = _drawn(convolution(inputs, outputs, stride, bias=True), 2.0)
     last = _drawn(convolution(outputs, outputs, bias=True), 1 / blocks)
     same = inputs == outputs and stride == 1
-    shortcut = nn.Identity() if same else _drawn(nn.Conv2d(inputs, outputs, 1, stride), 1.0)
+    shortcut = nn.Identity() if same else strided(_drawn(nn.Conv2d(inputs, outputs, 1), 1.0), stride)
     return Residual(nn.Sequential(first, nn.ReLU(), last), shortcut)
 
 

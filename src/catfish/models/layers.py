@@ -36,6 +36,26 @@ def convolution(inputs: int, outputs: int, stride: int = 1, bias: bool = False) 
     return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=bias)
 
 
+def strided(layer: nn.Conv2d, stride: int) -> nn.Module:
+    """A 1x1 convolution at every `stride`-th pixel of every `stride`-th row.
+
+    The numbers are those of a convolution with that stride. But where that has fewer than eight channels, lying last,
+    a processor without AVX-512 writes the weights' gradient past its memory (oneDNN, issue 6035).
+    """
+    return layer if stride == 1 else nn.Sequential(EveryPixel(stride), layer)
+
+
+class EveryPixel(nn.Module):
+    """Every `stride`-th pixel of every `stride`-th row."""
+
+    def __init__(self, stride: int):
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, :: self.stride, :: self.stride]
+
+
 def stages(block: Block, inputs: int, channels: Sequence[int], blocks: int) -> list[nn.Module]:
     """`blocks` blocks for each of `channels`; the first block of every stage but the first halves the image."""
     layers = []

@@ -2,7 +2,17 @@
 
 from torch import nn
 
-from catfish.models.layers import Residual, ScalarBias, ScalarMultiplier, convolution, he_normal, head, scaled, stages
+from catfish.models.layers import (
+    Residual,
+    ScalarBias,
+    ScalarMultiplier,
+    convolution,
+    he_normal,
+    head,
+    scaled,
+    stages,
+    strided,
+)
 from catfish.models.resnet import normalised_block, normalised_resnet
 
 CHANNELS = (64, 128, 256, 512)
@@ -60,7 +70,7 @@ def _fixup(first: nn.Conv2d, pooling: list[nn.Module], classes: int, width: floa
 
 def _normalised_block(inputs: int, outputs: int, stride: int) -> nn.Module:
     def reshaping() -> nn.Module:
-        return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        return nn.Sequential(strided(nn.Conv2d(inputs, outputs, 1, bias=False), stride), nn.BatchNorm2d(outputs))
 
     return normalised_block(inputs, outputs, stride, reshaping)
 
@@ -77,5 +87,5 @@ def _fixup_block(inputs: int, outputs: int, stride: int) -> nn.Module:
     ]
     if inputs == outputs and stride == 1:
         return nn.Sequential(Residual(nn.Sequential(ScalarBias(), *branch), nn.Identity()), nn.ReLU())
-    shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+    shortcut = strided(nn.Conv2d(inputs, outputs, 1, bias=False), stride)
     return nn.Sequential(ScalarBias(), Residual(nn.Sequential(*branch), shortcut), nn.ReLU())

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from catfish.models.layers import Residual, ScalarMultiplier, convolution, he_normal, head, scaled, stages
+from catfish.models.layers import Residual, ScalarMultiplier, convolution, he_normal, head, scaled, stages, strided
 
 STEM, CHANNELS = 16, (48, 96, 192)
 BLOCKS = 7  # a stage; 44 = 6 * 7 + 2
@@ -61,5 +61,5 @@ def _block(inputs: int, outputs: int, stride: int, normalised: bool) -> nn.Modul
         branch.append(ScalarMultiplier(0.0))
     if inputs == outputs and stride == 1:
         return Residual(nn.Sequential(*before, *branch), nn.Identity())
-    shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=not normalised)
+    shortcut = strided(nn.Conv2d(inputs, outputs, 1, bias=not normalised), stride)
     return nn.Sequential(*before, Residual(nn.Sequential(*branch), shortcut))
