@@ -12,13 +12,14 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 
 # What each room, a module or a package directly below catfish, may import of the others.
-BELOW = {"errors", "files", "checkout", "typed", "processes", "outputs"}
+BELOW = {"errors", "files", "checkout", "typed", "processes", "processor", "outputs"}
 ALLOWED = {
     "errors": set(),
     "files": set(),
     "checkout": set(),
     "typed": {"errors"},
     "processes": set(),
+    "processor": set(),
     "outputs": set(),
     "config": BELOW,
     "plan": {"config"} | BELOW,
@@ -63,6 +64,7 @@ TORCHLESS = (
     "checkout",
     "typed",
     "processes",
+    "processor",
     "outputs",
     "config",
     "plan",

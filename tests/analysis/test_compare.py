@@ -193,13 +193,14 @@ def test_the_header_says_what_made_the_runs(write):
     alone.write_text(json.dumps({k: v for k, v in json.loads(alone.read_text()).items() if k not in origin}))
     for path in sorted(a.rglob("run.json")):
         made = {"versions": {"torch": "2.14.0", "numpy": "2.4.6"}, "hardware": "A CPU x8", "threads": 4}
-        edit(path, commit="abc" if "seed1" in str(path) else "def-dirty", **made)
+        second = "seed1" in str(path)
+        edit(path, commit="abc" if second else "def-dirty", precision="fp32" if second else "bf16", **made)
     lines = report(a, b)
     assert lines[2] == (
         "- A is a: scale a; 3 runs, 0 diverged, 1 configuration; commit def-dirty (2 of 3), abc (1 of 3); "
-        "versions torch-2.14.0 numpy-2.4.6; hardware A CPU x8; threads 4"
+        "versions torch-2.14.0 numpy-2.4.6; hardware A CPU x8; threads 4; precision bf16 (2 of 3), fp32 (1 of 3)"
     )
-    assert lines[3].endswith("commit unknown; versions unknown; hardware unknown; threads unknown")
+    assert lines[3].endswith("commit unknown; versions unknown; hardware unknown; threads unknown; precision fp32")
 
 
 def test_configurations_of_one_folder_are_counted_and_the_first_named(write):

@@ -88,6 +88,19 @@ def test_different_origins_are_a_warning(made):
     assert [made_by.count(value) for value in ("c0ffee", "badc0de", "2.11.0")] == [1, 1, 1]
 
 
+def test_runs_in_another_precision_than_their_settings_are_counted(project):
+    outputs = {"figure1": Output((SETTING,), ("eta_star",))}
+    made = project(outputs, **{SETTING: GRID[SETTING] | {"precision": "bf16"}})
+    first, second = made.plan.selection(SETTING, "eta_star").candidates
+    made.run(first, 0)  # its record is as older ones are: without a precision beside that of the settings
+    made.run(second, 0)
+    assert "trained in fp32" not in overview.markdown(made.plan, provenance.runs(made.plan))
+    changed(made.plan, second, 0, precision="fp32")
+    runs = provenance.runs(made.plan)
+    assert "trained in fp32 where bfloat16 would have been emulated: 1.\n" in overview.markdown(made.plan, runs)
+    assert runs["precision"].dropna().tolist() == ["bf16", "fp32"]
+
+
 def test_without_any_run_there_is_an_overview(project):
     plan = project({"figure1": Output((SETTING,), ("eta_star",))}, **GRID).plan
     text = overview.markdown(plan, provenance.runs(plan))

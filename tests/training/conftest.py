@@ -19,6 +19,18 @@ def make_run(plan):
 
 
 @pytest.fixture
+def multiplied(monkeypatch):
+    """Runs of `precision: bf16` train in it, also where the processor has to emulate it."""
+    monkeypatch.setattr("catfish.training.precision.multiplies_bfloat16", lambda device: True)
+
+
+@pytest.fixture
+def emulated(monkeypatch):
+    """No device multiplies bfloat16."""
+    monkeypatch.setattr("catfish.training.precision.multiplies_bfloat16", lambda device: False)
+
+
+@pytest.fixture
 def make_data(project, plan):
     """The data of a setting of the tiny scale, on the CPU."""
 

@@ -155,7 +155,7 @@ METHODS = {
 
 @pytest.mark.parametrize("changes", METHODS.values(), ids=METHODS)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_an_interrupted_run_ends_with_the_same_numbers(make_run, make_data, tmp_path, changes, precision):
+def test_an_interrupted_run_ends_with_the_same_numbers(make_run, make_data, tmp_path, multiplied, changes, precision):
     run, data = make_run(epochs=3, precision=precision, **changes), make_data()
     norms = tmp_path / "given.pt"
     checkpoint.write(norms, {"norms": torch.linspace(0.2, 1.2, 9)})

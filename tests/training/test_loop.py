@@ -153,13 +153,21 @@ def test_schedule(make_run):
     assert [learning_rate(run, epoch) for epoch in range(1, 7)] == pytest.approx([0.5, 0.5, 0.05, 0.05, 0.005, 0.005])
 
 
-def test_bf16_trains_and_measures_in_float32(make_run, make_data, tmp_path):
+def test_bf16_trains_and_measures_in_float32(make_run, make_data, tmp_path, multiplied):
     run = make_run(epochs=4, milestones=(), precision="bf16", penalty="fisher", coefficient=0.001)
     outcome, history = train(run, make_data(), tmp_path / "run")
     assert outcome == {"status": "completed"}
     assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0]
-    exact = train(make_run(), make_data(), tmp_path / "fp32")[1]
+    exact = train(replace(run, precision="fp32"), make_data(), tmp_path / "fp32")[1]
     assert history["fisher_trace"].iloc[0] == exact["fisher_trace"].iloc[0]
+    assert history["fisher_trace"].iloc[1] != exact["fisher_trace"].iloc[1]
+
+
+def test_bf16_that_would_be_emulated_is_fp32(make_run, make_data, tmp_path, emulated):
+    run = make_run(precision="bf16")
+    _, found = train(run, make_data(), tmp_path / "bf16")
+    _, exact = train(replace(run, precision="fp32"), make_data(), tmp_path / "fp32")
+    pd.testing.assert_frame_equal(found, exact)
 
 
 def test_a_batch_larger_than_the_data_is_refused(make_run, make_data, tmp_path):

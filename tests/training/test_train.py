@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
+from catfish import processor
 from catfish.config import parse
 from catfish.errors import RecordError
 from catfish.plan import Configuration, Plan
 from catfish.records import read_json, write_json
+from catfish.training.precision import multiplies_bfloat16
 from catfish.training.train import train_job
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -40,6 +43,28 @@ def test_a_job_makes_every_seed_and_leaves_finished_runs_alone(project, plan, ca
     assert [contents(folder) for folder in folders] == before
     assert "already there" in capsys.readouterr().out
     assert time.time() - (folders[0] / "run.json").stat().st_mtime < 100
+
+
+@pytest.mark.parametrize("device, precision", [("multiplied", "bf16"), ("emulated", "fp32")])
+def test_the_record_says_what_bf16_was_trained_in(project, tiny_document, request, capsys, device, precision):
+    request.getfixturevalue(device)
+    tiny_document["scales"]["tiny"]["settings"]["simplecnn_c10"]["precision"] = "bf16"
+    plan = Plan(parse(tiny_document))
+    train_job(plan, GRID, "cpu", 1)
+    record = read_json(plan.run_folder(GRID, 0) / "run.json")
+    assert (record["run"]["precision"], record["precision"]) == ("bf16", precision)
+    assert ("in fp32: bfloat16 is only emulated there" in capsys.readouterr().out) == (precision == "fp32")
+
+
+def test_the_processor_is_asked_once_for_all_steps(monkeypatch):
+    monkeypatch.setattr(processor, "CPUINFO", Path("nowhere"))
+    multiplies_bfloat16.cache_clear()
+    assert not multiplies_bfloat16(torch.device("cpu"))
+    monkeypatch.setattr(processor, "bfloat16_units", lambda: ["AMX"])
+    assert not multiplies_bfloat16(torch.device("cpu"))
+    multiplies_bfloat16.cache_clear()
+    assert multiplies_bfloat16(torch.device("cpu"))
+    multiplies_bfloat16.cache_clear()
 
 
 def test_a_changed_setting_trains_again(project, plan, tiny_document):

@@ -9,6 +9,7 @@ import pandas as pd
 
 from catfish.analysis.changed_fields import changed_fields
 from catfish.analysis.compare import QUANTITIES, same_runs, shared
+from catfish.analysis.provenance import trained_in
 from catfish.analysis.result_folder import ResultFolder
 from catfish.analysis.statistics import Summary
 
@@ -71,6 +72,7 @@ _PROVENANCE = {
     "versions": _versions,
     "hardware": lambda record: record.get("hardware", "unknown"),
     "threads": lambda record: str(record.get("threads", "unknown")),
+    "precision": trained_in,
 }
 
 

@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -67,6 +68,7 @@ def markdown(plan: Plan, runs: pd.DataFrame) -> str:
         _settings(plan, runs),
         "## What made the runs",
         _made_by(runs),
+        *_substituted(plan, runs),
         "## What made the tables and figures",
         f"Commit {_short(commit() or 'unknown')}, {_software()}.",
         *_listed("Chosen at the edge of a grid", _edges(plan)),
@@ -135,6 +137,13 @@ def _made_by(runs: pd.DataFrame) -> str:
     differing = [text for column, text in _MADE_BY.items() if made[column].nunique(dropna=False) > 1]
     warning = f"**Warning: these runs differ in {', '.join(differing)}.**\n\n" if differing else ""
     return warning + _table(counts.rename(columns=_MADE_BY).fillna("unknown"), numbers=1)
+
+
+def _substituted(plan: Plan, runs: pd.DataFrame) -> Iterator[str]:
+    """Which runs were trained in another precision than their settings say."""
+    wanted = runs["setting"].map(lambda setting: plan.params.settings[setting].precision)
+    if count := (runs["precision"].notna() & (runs["precision"] != wanted)).sum():
+        yield f"Runs of `precision: bf16` that were trained in fp32 where bfloat16 would have been emulated: {count}."
 
 
 def _short(commit: str) -> str:

@@ -18,6 +18,7 @@ COLUMNS = (
     "learning_rate",
     "coefficient",
     "epochs",  # trained
+    "precision",  # of the steps: fp32 in place of bf16 where the device does not multiply that
     "wall_seconds",
     "hardware",
     "threads",
@@ -59,7 +60,12 @@ def _found(run: LoadedRun) -> dict:
     kept = {key: record.get(key) for key in ("wall_seconds", "hardware", "threads", "commit")}
     resolved = {key: record["run"][key] for key in ("learning_rate", "coefficient")}
     epochs = {"epochs": run.history["epoch"].iloc[-1], "copied_from": record.get("copied_from")}
-    return resolved | epochs | kept | made_by
+    return resolved | epochs | {"precision": trained_in(record)} | kept | made_by
+
+
+def trained_in(record: dict) -> str:
+    """The precision of a run's steps. Older records have that of its settings, from which it did not differ then."""
+    return record.get("precision") or record["run"].get("precision", "unknown")
 
 
 def _last_words(plan: Plan, configuration: Configuration) -> Iterator[str]:

@@ -6,17 +6,13 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
+from catfish import processor
 from catfish.datasets.sizes import SIZES
 from catfish.doctor.finding import ADVICE, OBSTACLE, OK, Finding, size
 from catfish.plan import Plan
 
 PROCESS = 2**30  # bytes of a training process besides its data: torch and a small network
-UNITS = {  # flags in /proc/cpuinfo -> what multiplies bfloat16 matrices
-    "amx_bf16": "AMX, a matrix unit for bfloat16",
-    "avx512_bf16": "AVX512-BF16",
-    "bf16": "bfloat16 instructions (ARM)",
-}
-SLOW = "set `precision: fp32` for them in params.yaml; rounding, and so the numbers, will differ a little"
+ROUNDING = "nothing, unless their rounding is to be that of bfloat16: then train where it is multiplied"
 PYPI = "pip install --force-reinstall -r requirements.txt (for Linux, PyPI's build of torch brings CUDA)"
 
 
@@ -28,8 +24,8 @@ def findings(plan: Plan) -> Iterator[Finding]:
         yield Finding(OBSTACLE, f"torch cannot be imported: {error}", "pip install -r requirements.txt")
         return
     yield from devices(torch, has_driver(), plan)
-    flags = processor_flags(_read(Path("/proc/cpuinfo")))
-    yield precision(plan, bool(torch.cuda.is_available()) and torch.cuda.is_bf16_supported(), flags)
+    gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    yield precision(plan, ["the GPU"] * gpu or processor.bfloat16_units())
     yield memory(plan, len(os.sched_getaffinity(0)), total_memory())
 
 
@@ -68,22 +64,14 @@ def has_driver() -> bool:
     return shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia").is_dir()
 
 
-def processor_flags(cpuinfo: str) -> set[str]:
-    """What the first processor can do, as the kernel names it."""
-    for line in cpuinfo.splitlines():
-        name, _, flags = line.partition(":")
-        if name.strip().lower() in ("flags", "features"):
-            return set(flags.split())
-    return set()
-
-
-def precision(plan: Plan, gpu: bool, flags: set[str]) -> Finding:
-    """Whether something multiplies bfloat16 fast, and which settings want it. gpu: there is one, and it does."""
-    wanted = sorted({job.setting for job in plan.jobs if plan.params.settings[job.setting].precision == "bf16"})
-    units = ["the GPU"] * gpu + [text for flag, text in UNITS.items() if flag in flags]
-    text = f"bfloat16: {', '.join(units) or 'neither AMX nor AVX512-BF16, so slower than fp32'}"
-    use = f"{len(wanted)} settings of this scale train with `precision: bf16`" if wanted else "not used by this scale"
-    return Finding(ADVICE, f"{text}; {use}", SLOW) if wanted and not units else Finding(OK, f"{text}; {use}")
+def precision(plan: Plan, units: list[str]) -> Finding:
+    """What multiplies bfloat16 here, and how many settings want it."""
+    wanted = {job.setting for job in plan.jobs if plan.params.settings[job.setting].precision == "bf16"}
+    text = f"bfloat16: {', '.join(units) or 'nothing that multiplies it'}"
+    if not wanted:
+        return Finding(OK, f"{text}; not used by this scale")
+    text += f"; settings of this scale with `precision: bf16`: {len(wanted)}"
+    return Finding(OK, text) if units else Finding(ADVICE, f"{text}, which train in fp32 here", ROUNDING)
 
 
 def memory(plan: Plan, cores: int, total: int) -> Finding:

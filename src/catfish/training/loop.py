@@ -21,6 +21,7 @@ from catfish.training.batches import AUGMENTATIONS, Data, epoch_order
 from catfish.training.checkpoint import Keeper
 from catfish.training.measurements import curvatures, evaluations
 from catfish.training.mixup import mixed, mixed_loss
+from catfish.training.precision import trained_in
 from catfish.training.state import State, initial_state
 from catfish.training.step_measurements import StepMeasurements
 
@@ -133,7 +134,7 @@ def _step(run: Run, state: State, data: Data, images: Tensor, y: Tensor) -> Tens
     x = data.pixels(AUGMENTATIONS[run.augment](images, state.generators["augmentation"]))
     measurements = StepMeasurements(run, state.model, data, state.step)
     state.optimizer.zero_grad()
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=run.precision == "bf16"):
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=trained_in(run, x.device) == "bf16"):
         logits, loss = _gradient(run, state, x, y)
     state.optimizer.step()
     for name, row in measurements.after(logits, y).items():

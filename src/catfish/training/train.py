@@ -7,7 +7,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from catfish import __version__, archive
+from catfish import __version__, archive, processor
 from catfish.checkout import commit
 from catfish.errors import Interrupted, RecordError
 from catfish.files import copy
@@ -121,6 +121,7 @@ def _train(
     from catfish.training.batches import on_device
     from catfish.training.loop import train_run
     from catfish.training.memory import exhausted, keep_freed_memory
+    from catfish.training.precision import trained_in
 
     keep_freed_memory()
     if threads:
@@ -141,14 +142,17 @@ def _train(
             folder = plan.run_folder(configuration, seed)
             if asked():
                 raise Interrupted(f"{folder}: not begun, as asked; the same command goes on")
-            _say(f"{folder}: {run.epochs} epochs on {target}")
+            precision = trained_in(run, target)
+            emulated = "" if precision == run.precision else ", in fp32: bfloat16 is only emulated there, and slow"
+            _say(f"{folder}: {run.epochs} epochs on {target}{emulated}")
             folder.mkdir(parents=True, exist_ok=True)
             with lock.held(folder) as sign, exhausted(folder, configuration.setting):
                 (folder / "run.json").unlink(missing_ok=True)
                 keeper = checkpoint.Keeper(folder, fingerprint, interval, asked, sign, _say)
                 outcome, seconds = train_run(run, data, folder, keeper, start, norms, names, _say)
                 record = {"configuration": configuration.id, "seed": seed, "fingerprint": fingerprint}
-                record |= {"run": asdict(run), "outcome": outcome, "wall_seconds": round(seconds, 3)}
+                record |= {"run": asdict(run), "precision": precision, "outcome": outcome}
+                record |= {"wall_seconds": round(seconds, 3)}
                 write_record(folder, record | provenance(target), names)
             _tidy(folder)
             _say(f"{folder}: {outcome['status']}, {seconds:.1f} s")
@@ -171,14 +175,5 @@ def provenance(device) -> dict:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else processor.name()
     return {"versions": versions, "commit": commit(), "hardware": hardware, "threads": torch.get_num_threads()}
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0]} x{len(names)}" if names else platform.machine()
