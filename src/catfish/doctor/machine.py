@@ -24,8 +24,10 @@ def findings(plan: Plan) -> Iterator[Finding]:
         yield Finding(OBSTACLE, f"torch cannot be imported: {error}", "pip install -r requirements.txt")
         return
     yield from devices(torch, has_driver(), plan)
-    gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    yield precision(plan, ["the GPU"] * gpu or processor.bfloat16_units())
+    if torch.cuda.is_available():  # then it trains, whatever the processor can do
+        yield precision(plan, ["the GPU"] * torch.cuda.is_bf16_supported(including_emulation=False))
+    else:
+        yield precision(plan, processor.bfloat16_units())
     yield memory(plan, len(os.sched_getaffinity(0)), total_memory())
 
 
