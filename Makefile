@@ -36,7 +36,7 @@ documents: figures
 	$(RUN) catfish document README.md docs/results.md
 
 test: $(VENV)/development
-	$(RUN) python -m pytest -n 2 --dist loadfile
+	$(RUN) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/development
 	$(RUN) ruff check .

@@ -51,6 +51,11 @@ TINY = {
 }
 
 
+def pytest_collection_modifyitems(items):
+    """Whole campaigns first: they take longest, and short tests fill up what is left of several processes' time."""
+    items.sort(key=lambda item: ROOT / "tests" / "workflow" not in item.path.parents)
+
+
 @pytest.fixture
 def document() -> dict:
     """The content of params.yaml with some of its outputs and without the settings of others, free to be changed.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,6 +56,13 @@ class Project:
     def write_params(self, document: dict) -> None:
         (self.folder / "params.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
 
+    def show_only(self, *outputs: str) -> None:
+        """Leaves the other outputs out of params.yaml, and with them what only they need."""
+        document = self.params()
+        for asked in (document, document["scales"]["tiny"]):
+            asked["outputs"] = {name: asked["outputs"][name] for name in outputs}
+        self.write_params(document)
+
     def histories(self) -> dict[Path, int]:
         """Every run's history with the file's identity, which changes whenever the run is trained."""
         return {path: path.stat().st_ino for path in self.folder.glob("results/**/history.csv")}
@@ -68,15 +76,25 @@ def project_in() -> type[Project]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, tiny_text) -> Project:
-    """The campaign after `snakemake figures`; not to be changed."""
-    project = Project(tmp_path_factory.mktemp("campaign"))
-    (project.folder / "params.yaml").write_text(tiny_text)
-    project.snakemake("figures")
-    return project
+    """The campaign after `snakemake figures`; not to be changed. Made once for all processes that run tests."""
+    own = tmp_path_factory.getbasetemp()
+    made = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "campaign"
+    with FileLock(f"{made}.lock"):
+        if not made.exists():
+            project = Project(made.with_name("campaign.unfinished"))
+            project.folder.mkdir()
+            (project.folder / "params.yaml").write_text(tiny_text)
+            project.snakemake("figures")
+            project.folder.rename(made)
+    return _copy(made, tmp_path_factory.mktemp("campaign"))
 
 
 @pytest.fixture
 def campaign(finished, tmp_path) -> Project:
     """A copy of the finished campaign, with Snakemake's memory and all time stamps."""
-    shutil.copytree(finished.folder, tmp_path / "campaign", symlinks=True)
-    return Project(tmp_path / "campaign")
+    return _copy(finished.folder, tmp_path / "campaign")
+
+
+def _copy(source: Path, folder: Path) -> Project:
+    shutil.copytree(source, folder, symlinks=True, dirs_exist_ok=True)
+    return Project(folder)

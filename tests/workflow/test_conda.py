@@ -43,6 +43,7 @@ def conda(tmp_path) -> Path:
 
 
 def test_every_rule_runs_in_the_environment_of_environment_yml(campaign, conda):
+    campaign.show_only("table1", "figure1")
     (campaign.folder / "figures/tiny/figure1.png").unlink()
     (campaign.folder / "results/tiny/select/simplecnn_c10/eta_star.json").unlink()
     shutil.rmtree(campaign.folder / "results/tiny/runs/simplecnn_c10/baseline")

@@ -41,11 +41,11 @@ class Repository:
         self.run("git", "add", "--all")
         self.run("git", "commit", "--quiet", "--message", message)
 
-    def change(self, **defaults: object) -> None:
-        """New values of the tiny scale's setting_defaults."""
+    def penalise(self, *coefficients: float) -> None:
+        """Another grid of the Fisher penalty's coefficients."""
         file = self.folder / "params.yaml"
         document = yaml.safe_load(file.read_text())
-        document["scales"]["tiny"]["setting_defaults"] |= defaults
+        document["scales"]["tiny"]["methods"]["fp"]["coefficients"] = [*coefficients]
         file.write_text(yaml.safe_dump(document, sort_keys=False))
 
     def histories(self) -> dict[Path, int]:
@@ -117,10 +117,7 @@ def test_metrics_and_plots_show_the_results(repository):
 
 
 def test_a_changed_value_is_told_and_makes_only_what_depends_on_it(repository):
-    file = repository.folder / "params.yaml"
-    document = yaml.safe_load(file.read_text())
-    document["scales"]["tiny"]["methods"]["fp"]["coefficients"] = [0.001, 0.02]
-    file.write_text(yaml.safe_dump(document, sort_keys=False))
+    repository.penalise(0.001, 0.02)
     told = json.loads(repository.run("dvc", "params", "diff", "--json"))["params.yaml"]
     assert list(told) == ["scales.tiny.methods.fp.coefficients"]
     before = repository.histories()
@@ -135,7 +132,7 @@ def test_a_changed_value_is_told_and_makes_only_what_depends_on_it(repository):
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_an_interruption_loses_no_finished_run(repository, how):
-    repository.change(momentum=0.8)
+    repository.penalise(0.002, 0.02)
     before = repository.histories()
     process = subprocess.Popen(
         ["dvc", "repro"],
