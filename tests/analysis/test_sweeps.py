@@ -1,5 +1,7 @@
 """Figures 13, 14 and 17, and the colours of ordered quantities."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -111,6 +113,15 @@ def test_rows_of_a_setting_share_their_axes(plan):
     accuracy, fisher, _, accuracy_below, fisher_below, _ = figure.axes
     assert fisher.get_ylim() == fisher_below.get_ylim() and fisher.get_yscale() == fisher_below.get_yscale() == "log"
     assert accuracy.get_ylim() == accuracy_below.get_ylim() == (0, 1.05 * 60)
+
+
+def test_a_method_has_a_row_only_where_it_is_shown(plan):
+    made = plan()
+    every_step = {"fp_every_step": ("simplecnn_c10_large",)}
+    made.params.outputs["figure13"] = replace(made.params.outputs["figure13"], only=every_step)
+    figure, data = draw(made, "figure13")
+    assert [strip._suptitle.get_text()[:14] for strip in figure.subfigs] == ["FP ($f$ = 10),"]
+    assert set(data["method"]) == {"fp"}
 
 
 def test_titles_tell_the_variants_apart(plan):

@@ -27,7 +27,7 @@ def draw(plan: Plan, name: str) -> tuple[Figure, pd.DataFrame]:
     """
     cases = load(plan, plan.shown(name))
     data = pd.concat([part for case in cases for part in _data(plan.params, case)], ignore_index=True)
-    methods, settings = plan.params.methods, plan.params.outputs[name].settings
+    methods = plan.params.methods
     own = {
         (setting, method): [
             case
@@ -35,8 +35,7 @@ def draw(plan: Plan, name: str) -> tuple[Figure, pd.DataFrame]:
             if case.configuration.setting == setting
             and (case.configuration.method == method or not methods[case.configuration.method].regularised)
         ]
-        for setting in settings
-        for method in plan.params.outputs[name].methods
+        for setting, method in plan.params.outputs[name].cells
         if methods[method].regularised
     }
     figure, strips = style.rows([_title(plan.params, *row) for row in own], height=2.7)
