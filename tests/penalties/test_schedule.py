@@ -159,3 +159,19 @@ def test_a_state_of_another_model_is_refused(model, make_batch):
     other.load_state_dict(penalty.state_dict())
     with pytest.raises(RuntimeError, match="same size"):
         other.add_gradient(*make_batch())
+
+
+def test_a_gradient_scaler_changes_nothing_once_its_gradients_are_unscaled(model, make_batch):
+    x, y = make_batch()
+    scaled, scaler = copy.deepcopy(model), torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    for one in (model, scaled):
+        optimizer = torch.optim.SGD(one.parameters(), lr=0.1)
+        loss = torch.nn.functional.cross_entropy(one(x), y)
+        if one is scaled:
+            scaler.scale(loss).backward()
+            scaler.unscale_(optimizer)
+        else:
+            loss.backward()
+        GradientPenalty(one, 0.3).add_gradient(x, y)
+        scaler.step(optimizer) if one is scaled else optimizer.step()
+    assert equal(list(model.parameters()), list(scaled.parameters()))

@@ -10,8 +10,9 @@ from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from catfish.convolution import TwiceDifferentiable
 from catfish.gradients import TINY, forward_aside, full_precision, moved, rounds, squared_norm, trainable
@@ -31,6 +32,8 @@ class Part(NamedTuple):
 class Penalty(ABC):
     """alpha * ||.||^2 for a model, added to the parameters' gradients.
 
+    model: one in `DistributedDataParallel` stays the same in all processes: each penalises its own part of the batch,
+        and the mean of their gradients is added, as with `micro_batch` of a part's size in one process.
     coefficient: alpha >= 0.
     every: f, the steps between two recomputations; in between the last gradient is added again (section 2).
     generator: source of sampled labels, on the model's device; None takes torch's global one.
@@ -40,7 +43,7 @@ class Penalty(ABC):
         labels held fixed; it costs two plain gradients. The two agree on smooth networks. In a network with kinks
         (ReLU) double backward leaves out the curvature that sits in the kinks, while the difference meets those
         between its two points, so there they are different regularisers (docs/paper.md).
-    Raises ValueError for a negative coefficient, a count below 1, or an unknown derivative.
+    Raises ValueError for a coefficient that is negative or NaN, a count below 1, or an unknown derivative.
     """
 
     of_input = False  # whether the penalised gradient is that at the input instead of that at the parameters
@@ -55,8 +58,8 @@ class Penalty(ABC):
         micro_batch: int | None = None,
         derivative: str = "double_backward",
     ):
-        if coefficient < 0:
-            raise ValueError(f"coefficient: {coefficient} is negative; a penalty takes alpha >= 0")
+        if not coefficient >= 0:
+            raise ValueError(f"coefficient: {coefficient} is not possible; a penalty takes alpha >= 0")
         if every < 1:
             raise ValueError(f"every: {every} steps is not possible; allowed: 1 or more")
         for key, value in {"first_examples": first_examples, "micro_batch": micro_batch}.items():
@@ -64,7 +67,9 @@ class Penalty(ABC):
                 raise ValueError(f"{key}: {value} is not possible; allowed: None, or 1 or more")
         if derivative not in DERIVATIVES:
             raise ValueError(f"derivative: {derivative!r} is not known; allowed: {', '.join(DERIVATIVES)}")
-        self.model, self.coefficient, self.every, self.generator = model, coefficient, every, generator
+        self._replicas = model.process_group if isinstance(model, DistributedDataParallel) else None
+        self.model = model if self._replicas is None else model.module
+        self.coefficient, self.every, self.generator = coefficient, every, generator
         self.first_examples, self.micro_batch, self.derivative = first_examples, micro_batch, derivative
         self._calls = 0
         self._cached: list[Tensor] = []
@@ -95,6 +100,8 @@ class Penalty(ABC):
         """
         if self.due:
             self._cached = self.gradient(x, y, logits)
+            if self._replicas is not None:
+                self._cached = [_mean(gradient, self._replicas) for gradient in self._cached]
         self._calls += 1
         parameters = trainable(self.model)
         for parameter, gradient in zip(parameters, self._cached, strict=True):
@@ -175,3 +182,10 @@ class Penalty(ABC):
                 shifted = self.objective(forward_aside(self.model, x), drawn)
                 there = torch.autograd.grad(shifted, parameters, materialize_grads=True)
         return [2 * self.coefficient / step * (b - a) for a, b in zip(here, there)]
+
+
+def _mean(gradient: Tensor, processes: "distributed.ProcessGroup") -> Tensor:
+    """The mean over the processes, the same in each."""
+    gradient = gradient.contiguous()
+    distributed.all_reduce(gradient, group=processes)
+    return gradient / distributed.get_world_size(processes)
