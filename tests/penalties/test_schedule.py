@@ -98,6 +98,7 @@ def test_a_coefficient_of_zero_adds_nothing(name, model, make_batch):
     "arguments, words",
     [
         ({"coefficient": -0.1}, ["coefficient", "-0.1", "alpha >= 0"]),
+        ({"coefficient": float("nan")}, ["coefficient", "nan", "alpha >= 0"]),
         ({"coefficient": 0.1, "every": 0}, ["every", "0 steps", "1 or more"]),
         ({"coefficient": 0.1, "every": -3}, ["every", "-3 steps", "1 or more"]),
         ({"coefficient": 0.1, "first_examples": 0}, ["first_examples", "0", "None, or 1 or more"]),
