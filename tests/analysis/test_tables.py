@@ -117,6 +117,18 @@ def test_best_validation_tables_take_that_epoch(project):
     assert "Accuracy at the last epoch: VGG-11/C100, 50% noise (digits)." in md.read_text()
 
 
+def test_the_heading_lists_every_length_of_training(project):
+    lengths = {"vgg11_c100_noise25": 3, "vgg11_c100_noise50": 7, "vgg11_c100": 5}
+    output = {"table3": Output(tuple(lengths), ("baseline",))}
+    made = project(output, **{setting: {"epochs": epochs, "seeds": 1} for setting, epochs in lengths.items()})
+    for configuration in made.plan.shown("table3"):
+        accuracy = [0.1] * (lengths[configuration.setting] + 1)
+        made.run(configuration, 0, validation_accuracy=accuracy, test_accuracy=accuracy)
+    made.select("vgg11_c100", "eta_star", 0.1)
+    _, md, *_ = tables.render(made.plan, "table3")
+    assert "Scale demo: 3, 5 or 7 epochs." in md.read_text()
+
+
 def test_table_4_shows_the_trace_and_its_root(small):
     runs = [{"fisher_trace": [900.0, 4.0, 25.0, 9.0]}, {"fisher_trace": [900.0, 49.0, 4.0, 1.0]}]
     plan = small("table4", {"eta_star": runs, "baseline": runs[:1] * 2})

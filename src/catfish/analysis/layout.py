@@ -69,7 +69,8 @@ def _origin(name: str) -> str:
 def _heading(params: Params, name: str) -> str:
     """The scale, and what keeps it from comparing with the paper."""
     names = params.outputs[name].settings
-    epochs = " or ".join(f"{value}" for value in sorted({params.settings[setting].epochs for setting in names}))
+    *fewer, most = sorted({params.settings[setting].epochs for setting in names})
+    epochs = f"{', '.join(map(str, fewer))} or {most}" if fewer else most
     parts = [f"Scale {params.scale}: {epochs} epochs."]
     for data in dict.fromkeys(params.settings[s].dataset for s in names if not labels.comparable(params, s)):
         listed = [s for s in names if params.settings[s].dataset == data and not labels.comparable(params, s)]

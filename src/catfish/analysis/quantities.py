@@ -29,7 +29,8 @@ NOTES = {
     "table4": [
         "Maximum over training from the end of the first epoch on.",
         "The paper does not say whether it tabulates Tr(F) or its root; its number stands beside both. Our runs of"
-        " SimpleCNN on CIFAR-10 and of VGG-11 on CIFAR-100 agree in size with the root (docs/paper.md).",
+        " SimpleCNN on CIFAR-10, and of VGG-11 and Wide ResNet on CIFAR-100, agree in size with the root"
+        " (docs/paper.md).",
     ],
     "table5": [
         "Training only, without measurements: the median epoch of each run; below it what Tr(F), Tr(F^B) and the"
