@@ -66,16 +66,19 @@ def _origin(name: str) -> str:
     return "the experiments around the paper" if name.startswith("mech_") else "the paper"
 
 
+def _listed(words: list[str], conjunction: str) -> str:
+    *others, last = words
+    return f"{', '.join(others)} {conjunction} {last}" if others else last
+
+
 def _heading(params: Params, name: str) -> str:
     """The scale, and what keeps it from comparing with the paper."""
     names = params.outputs[name].settings
-    *fewer, most = sorted({params.settings[setting].epochs for setting in names})
-    epochs = f"{', '.join(map(str, fewer))} or {most}" if fewer else most
-    parts = [f"Scale {params.scale}: {epochs} epochs."]
+    epochs = sorted({params.settings[setting].epochs for setting in names})
+    parts = [f"Scale {params.scale}: {_listed([str(value) for value in epochs], 'or')} epochs."]
     for data in dict.fromkeys(params.settings[s].dataset for s in names if not labels.comparable(params, s)):
         listed = [s for s in names if params.settings[s].dataset == data and not labels.comparable(params, s)]
-        *others, last = dict.fromkeys(published.label(setting) or setting for setting in listed)
-        written = f"{', '.join(others)} and {last}" if others else last
+        written = _listed(list(dict.fromkeys(published.label(setting) or setting for setting in listed)), "and")
         parts.append(f"In place of the paper's data, {written} use {data}: not comparable with the paper's numbers.")
     if len(parts) == 1 and params.scale != "paper":
         parts.append("Runs at this scale are shorter or smaller than the paper's.")
