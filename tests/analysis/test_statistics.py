@@ -59,6 +59,20 @@ def trained(project):
     return lambda **columns: loaded(made, configuration, **columns)
 
 
+@pytest.mark.parametrize(
+    "traces, seconds",
+    [
+        ([9.0, None, 4.0, 5.0], 0.5),  # not the initialisation's, nor the next to nothing of an epoch without
+        ([9.0, 3.0, 4.0, 5.0], 0.6),
+        ([9.0, None, None, 5.0], float("nan")),
+    ],
+)
+def test_curvature_seconds_are_those_of_epochs_that_measure_the_fisher_trace_alone(trained, traces, seconds):
+    run = trained(fisher_trace=traces, hessian_trace=[8.0, None, None, 6.0])
+    run.timing["curvature_seconds"] = [50.0, 0.7, 0.5, 20.0]
+    assert statistics.curvature_seconds(run) == pytest.approx(seconds, nan_ok=True)
+
+
 def test_early_fisher_trace_is_that_of_the_first_epoch_below_the_loss(trained):
     run = trained(train_loss=[1.0, 2.5, 1.2, 0.9], fisher_trace=[7.0, 8.0, 9.0, 3.0])
     assert statistics.early_fisher_trace(run, 1.2) == 9.0  # reached exactly, and not the initialisation's 7

@@ -143,16 +143,18 @@ def test_table_4_shows_the_trace_and_its_root(small):
 
 
 def test_table_5_compares_ratios_to_the_baseline(small):
-    plan = small("table5", {"baseline": [{"seconds": 2.0}, {"seconds": 4.0}], "fp": [{"seconds": 6.0}] * 2})
-    frame, _, _ = read(plan, "table5")
+    measured = {"seconds": 6.0, "fisher_trace": [9.0, 4.0, 2.0, 1.0]}
+    plan = small("table5", {"baseline": [{"seconds": 2.0}, {"seconds": 4.0}], "fp": [measured] * 2})
+    frame, md, _ = read(plan, "table5")
     seconds, ratio = frame.loc[("seconds_per_epoch", "fp")], frame.loc[("ratio_to_baseline", "fp")]
     assert seconds["ours_mean"] == 6.0 and seconds["published"] == 21.21 and math.isnan(seconds["difference"])
     assert ratio["ours_mean"] == 2.0 and ratio["published"] == pytest.approx(21.21 / 19.51)
     assert ratio["difference"] == pytest.approx(2.0 - 21.21 / 19.51)
     assert frame.loc[("ratio_to_baseline", "baseline"), "ours_mean"] == 1.0
 
-    measured = frame.loc[("curvature_seconds", "fp")]
-    assert measured["ours_mean"] == 0.25 and math.isnan(measured["published"])
+    curvature = frame.loc[("curvature_seconds", "fp")]
+    assert curvature["ours_mean"] == 0.25 and math.isnan(curvature["published"])
+    assert "nan" not in md  # where nothing was measured
 
 
 def test_table_5_without_a_baseline_has_no_ratios(small):

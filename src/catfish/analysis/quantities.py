@@ -33,8 +33,8 @@ NOTES = {
         " (docs/paper.md).",
     ],
     "table5": [
-        "Training only, without measurements: the median epoch of each run; below it what Tr(F), Tr(F^B) and the"
-        " gradient norms take in the median epoch.",
+        "Training only, without measurements: the median epoch of each run; below it what measuring Tr(F), Tr(F^B) and"
+        " the gradient norms takes, the median of the epochs that measure these and not Tr(H).",
         "Seconds depend on the hardware, so only the ratios to the baseline's mean compare with the paper.",
     ],
     "table6": [],

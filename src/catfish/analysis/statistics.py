@@ -98,8 +98,13 @@ def _log_gradient_norms(run: LoadedRun) -> tuple[np.ndarray, np.ndarray]:
 
 
 def curvature_seconds(run: LoadedRun) -> float:
-    """Seconds of the per-epoch measurements of Tr(F), Tr(F^B) and gradient norms: the median over the epochs."""
-    return float(run.timing["curvature_seconds"].iloc[1:].median())
+    """Seconds that measuring Tr(F), Tr(F^B) and the gradient norms takes: the median over the epochs that do just that.
+
+    Without the initialisation and without epochs that measure Tr(H) or spectra, too; NaN if there are no others.
+    """
+    trained = run.history.iloc[1:]
+    alone = trained["fisher_trace"].notna() & trained[["hessian_trace", "hessian_largest"]].isna().all(axis="columns")
+    return float(run.timing["curvature_seconds"].reindex(trained.index[alone]).median())
 
 
 def train_seconds(run: LoadedRun) -> float:
