@@ -88,6 +88,15 @@ def test_different_origins_are_a_warning(made):
     assert [made_by.count(value) for value in ("c0ffee", "badc0de", "2.11.0")] == [1, 1, 1]
 
 
+def test_a_machine_is_one_row_however_many_commits_it_trained_with(made):
+    changed(made.plan, made.grid[1], 0, commit="badc0de")
+    text = overview.markdown(made.plan, provenance.runs(made.plan))
+    assert "**Warning: these runs differ in commit.**" in text
+    row = text.partition("## What made the runs")[2].split("|\n")[2]
+    cells = ["Abacus x2", "1", "2.14.0", "3.12.1", "2 different ones, see runs.csv", "3"]
+    assert [cell.strip() for cell in row.split("|")[1:]] == cells
+
+
 def test_runs_in_another_precision_than_their_settings_are_counted(project):
     outputs = {"figure1": Output((SETTING,), ("eta_star",))}
     made = project(outputs, **{SETTING: GRID[SETTING] | {"precision": "bf16"}})

@@ -18,13 +18,8 @@ from catfish.plan import Plan
 from catfish.records import write_text
 
 _PACKAGES = ("numpy", "pandas", "matplotlib", "seaborn")
-_MADE_BY = {
-    "commit": "commit",
-    "hardware": "hardware",
-    "threads": "threads a job",
-    "torch": "torch",
-    "python": "Python",
-}
+_MACHINE = {"hardware": "hardware", "threads": "threads a job", "torch": "torch", "python": "Python"}
+_ORIGIN = {"commit": "commit", **_MACHINE}
 
 
 def write(plan: Plan) -> list[Path]:
@@ -130,13 +125,19 @@ def _settings(plan: Plan, runs: pd.DataFrame) -> str:
 
 
 def _made_by(runs: pd.DataFrame) -> str:
-    """How many runs each commit, machine and version made, and a warning where there are several."""
-    made = runs[runs["outcome"] != provenance.FAILED]
-    made = made.assign(commit=made["commit"].map(_short, na_action="ignore"))
-    counts = made.groupby(list(_MADE_BY), dropna=False, sort=False).size().rename("runs").reset_index()
-    differing = [text for column, text in _MADE_BY.items() if made[column].nunique(dropna=False) > 1]
+    """How many runs each machine with its versions made, of which commit, and a warning where any of it differs."""
+    made = runs.loc[runs["outcome"] != provenance.FAILED, list(_ORIGIN)]
+    made = made.assign(commit=made["commit"].map(_short, na_action="ignore")).astype(object).fillna("unknown")
+    counts = made.groupby(list(_MACHINE), sort=False)["commit"].agg([_one_or_count, "size"]).reset_index()
+    differing = [text for column, text in _ORIGIN.items() if made[column].nunique() > 1]
     warning = f"**Warning: these runs differ in {', '.join(differing)}.**\n\n" if differing else ""
-    return warning + _table(counts.rename(columns=_MADE_BY).fillna("unknown"), numbers=1)
+    return warning + _table(counts.rename(columns=_MACHINE | {"_one_or_count": "commit", "size": "runs"}), numbers=1)
+
+
+def _one_or_count(commits: pd.Series) -> str:
+    """The commit, or how many there are: the table of all runs has each one's."""
+    different = commits.unique()
+    return different[0] if len(different) == 1 else f"{len(different)} different ones, see runs.csv"
 
 
 def _substituted(plan: Plan, runs: pd.DataFrame) -> Iterator[str]:
