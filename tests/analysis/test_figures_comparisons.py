@@ -305,7 +305,7 @@ def test_hessian_curves_of_both_sets(project):
     one = data[data["learning_rate"] == 0.01]
     assert one["x"].tolist() == [0, 2, 3] and one["y"].tolist() == [9.0, 8.0, 2.0]
     assert (one["y_low"].tolist(), one["y_high"].tolist()) == ([9.0, 4.0, 2.0], [9.0, 12.0, 2.0])
-    assert r"$\eta$ = 0.01: $\ell$ 0.2, TA 50.0 %" in texts(figure)  # means of 0.1 and 0.3, of 25 and 75
+    assert r"$\eta$ = 0.01: $\ell$ 0.200, TA 50.0 %" in texts(figure)  # means of 0.1 and 0.3, of 25 and 75
     assert "TA: test accuracy at best validation" in texts(figure)
     red, also_red, blue = (line.get_color() for line in figure.axes[0].get_lines())
     assert len({red, also_red, blue}) == 3
@@ -323,7 +323,7 @@ def test_a_diverged_run_of_figure_11_is_left_out_of_the_means_and_counted(projec
             rows = {name: values if ends else values + values[1:] * 2 for name, values in columns.items()}
             made.run(configuration, seed, diverged=9 if ends else None, **rows)
     figure, _ = draw(made.plan, "figure11")
-    assert r"$\eta$ = 0.001: $\ell$ 0.5, TA 25.0 % (1 diverged)" in texts(figure)
+    assert r"$\eta$ = 0.001: $\ell$ 0.500, TA 25.0 % (1 diverged)" in texts(figure)
     assert r"$\eta$ = 0.01: 2 diverged" in texts(figure)
 
 

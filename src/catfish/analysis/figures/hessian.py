@@ -6,7 +6,6 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure, FigureBase
 
-from catfish.analysis import labels
 from catfish.analysis.collect import Case, load
 from catfish.analysis.figures import curves, panels, style
 from catfish.analysis.statistics import summarise, test_accuracy
@@ -78,4 +77,4 @@ def _achieved(data: pd.DataFrame) -> str:
     ended = f"{diverged} diverged" if diverged else ""
     if pd.isna(loss):
         return ended
-    return rf"$\ell$ {labels.number(loss)}, TA {accuracy:.1f} %" + (f" ({ended})" if ended else "")
+    return rf"$\ell$ {loss:#.3g}, TA {accuracy:.1f} %" + (f" ({ended})" if ended else "")
