@@ -27,6 +27,13 @@ def changed(document: dict, changes: dict) -> dict:
 # The file as it stands
 
 
+def test_the_laptop_scale_without_what_limits_it_is_whole(document):
+    for limit in ("only", "outputs"):
+        del document["scales"]["laptop"][limit]
+    whole, paper = parse(document, "laptop"), parse(document, "paper")
+    assert whole.outputs == paper.outputs and len(Plan(whole).jobs) > 300
+
+
 @pytest.mark.parametrize("scale", ["demo", "laptop", "paper"])
 def test_the_projects_file_loads_at_every_scale(scale):
     params = load(PARAMS, scale)
