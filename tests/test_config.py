@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from catfish.config import Measure, Method, load, log_grid, parse
 from catfish.errors import ConfigError
@@ -27,7 +28,8 @@ def changed(document: dict, changes: dict) -> dict:
 # The file as it stands
 
 
-def test_the_laptop_scale_without_what_limits_it_is_whole(document):
+def test_the_laptop_scale_without_what_limits_it_is_whole():
+    document = yaml.safe_load(PARAMS.read_text())
     for limit in ("only", "outputs"):
         del document["scales"]["laptop"][limit]
     whole, paper = parse(document, "laptop"), parse(document, "paper")
