@@ -128,10 +128,10 @@ def _made_by(runs: pd.DataFrame) -> str:
     """How many runs each machine with its versions made, of which commit, and a warning where any of it differs."""
     made = runs.loc[runs["outcome"] != provenance.FAILED, list(_ORIGIN)]
     made = made.assign(commit=made["commit"].map(_short, na_action="ignore")).astype(object).fillna("unknown")
-    counts = made.groupby(list(_MACHINE), sort=False)["commit"].agg([_one_or_count, "size"]).reset_index()
+    counts = made.groupby(list(_MACHINE), sort=False)["commit"].agg(commit=_one_or_count, runs="size").reset_index()
     differing = [text for column, text in _ORIGIN.items() if made[column].nunique() > 1]
     warning = f"**Warning: these runs differ in {', '.join(differing)}.**\n\n" if differing else ""
-    return warning + _table(counts.rename(columns=_MACHINE | {"_one_or_count": "commit", "size": "runs"}), numbers=1)
+    return warning + _table(counts.rename(columns=_MACHINE), numbers=1)
 
 
 def _one_or_count(commits: pd.Series) -> str:
