@@ -198,7 +198,8 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("--device", default="auto", help="of the calibration: auto, cpu, cuda, cuda:1 ...")
     shown.epilog = (
         "Hours are those of one job at a time: from the calibration, else from finished runs of the same setting and "
-        "method. docs/scaling.md says what is counted."
+        "method, else (~) in proportion to the operations, from finished runs of the same setting or network. "
+        "docs/scaling.md says what is counted."
     )
     return parser
 

@@ -196,6 +196,29 @@ def test_a_calibration_counts_more_than_finished_runs(plan, project, counted):
     assert estimate.price(Configuration("vgg11_c100_noise25", "fp", "small", BEST), 2).unknown == 1
 
 
+def test_hours_that_are_not_known_go_by_the_operations_of_the_setting_or_the_network(plan, project, counted):
+    """Twice the operations take twice the time; a penalty's step is counted at what it costs more."""
+    plain, penalised = (configuration(plan, name) for name in ("baseline", "fp"))
+    images, evaluated = 96, 536
+    operations = [2 * (images * (3 + part) + evaluated) for part in (0, 9 / 10)]
+    record(plan, plain, 0, seconds=60)
+    estimate = Estimate(plan)
+    assert math.isnan(estimate.seconds(penalised))  # a guess is no budget
+    price = estimate.price(penalised, 3)  # one of its three runs is the copy of the grid's best
+    expected = 60 * operations[1] / operations[0]
+    assert price.seconds == price.seconds_left == pytest.approx(2 * expected)
+    assert (price.runs, price.proportional, price.unknown) == (2, 2, 0)
+    assert estimate.price(plain, 1).proportional == 0
+    steps = Configuration("simplecnn_c10_steps", ETA_STAR, 0.01, None)  # the same network in another setting
+    assert estimate.price(steps, 1).seconds == pytest.approx(60 * estimate.operations(steps) / operations[0])
+    record(plan, steps, 0, seconds=1)  # counts for itself, and for the network's other settings
+    assert Estimate(plan).price(penalised, 3).seconds == pytest.approx(2 * expected)
+    record(plan, plain, 0, outcome={"status": "diverged", "step": 3})
+    slow = Estimate(plan).price(penalised, 3)
+    assert slow.seconds == pytest.approx(2 * operations[1] / estimate.operations(steps))
+    assert Estimate(plan).price(Configuration("vgg11_c100_noise25", "fp", "small", BEST), 2).unknown == 1
+
+
 def test_the_longest_chain_goes_from_the_grid_to_the_shown_runs(plan):
     weights = dict.fromkeys(plan.jobs, 1.0)
     grid = Configuration("simplecnn_c10", ETA_STAR, 0.05, None)
@@ -308,9 +331,11 @@ def test_the_command_calibrates_and_shows_hours(plan, project, tiny_document, mo
     record(plan, job, 0, seconds=7200)
     main(["plan", "--cost"])
     lines = capsys.readouterr().out.splitlines()
-    row = next(line.split() for line in lines if line.startswith("simplecnn_c10 "))
-    assert row[2] == "1" and row[-2:] == ["4+", "2+"]  # two seeds of two hours, one of them finished
-    assert any(line.startswith("+: ") for line in lines)
+    rows = {line.split()[0]: line.split() for line in lines if line}
+    hours = float(rows["simplecnn_c10"][-2].removeprefix("~"))  # all methods', from two of a run without a penalty
+    assert hours > 4 and rows["simplecnn_c10"][-1] == f"~{hours - 2:.3g}" and rows["simplecnn_c10"][2] == "1"
+    assert rows["vgg11_c100_noise25"][-2:] == ["-", "-"] and rows["together"][-1].startswith("~")
+    assert rows["together"][-1].endswith("+") and {"~:", "+:"} < set(rows)
 
     def calibrated(plan, device, say):
         settings, methods = plan.params.settings.values(), plan.params.methods.values()

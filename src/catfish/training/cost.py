@@ -1,11 +1,13 @@
 """What a scale costs before it is spent: runs, floating-point operations and hours, and which of it is finished.
 
 Hours come from a calibration of this scale (`calibration.py`) where it has the kind of work, else from finished runs
-of the same setting and method, else they are not known (NaN).
+of the same setting and method. Else they are in proportion to the operations: at the rate of finished runs of the same
+setting, else of the same network; where there are none, they are not known (NaN).
 """
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -34,7 +36,8 @@ COUNTS = "operations.json"  # beside the calibration: counting takes seconds for
 class Price:
     """Runs that have to be trained (copies of a grid's best run are not), their operations and their seconds.
 
-    Seconds are those of the runs whose time is known; `unknown` is the number of the others.
+    Seconds are those of the runs whose time is known or in proportion to other runs'; `proportional` is the number of
+    the latter, `unknown` that of the rest.
     """
 
     runs: int = 0
@@ -42,6 +45,7 @@ class Price:
     operations: float = 0.0
     seconds: float = 0.0
     seconds_left: float = 0.0  # of the runs that are not finished
+    proportional: int = 0
     unknown: int = 0
 
     def __add__(self, other: "Price") -> "Price":
@@ -57,21 +61,26 @@ class Estimate:
         self.calibration = _calibration(plan.results / NAME)
         self.timings = self.calibration.get("seconds", {})
         self.records = _records(plan)
+        self.setting_rates = self._rates(lambda setting: setting)
+        self.network_rates = self._rates(self._model)
 
     def price(self, configuration: Configuration, seeds: int) -> Price:
         """Of a configuration with that many seeds."""
         trained = range(copied(self.plan, configuration), seeds)
         finished = sum((configuration, seed) in self.records for seed in trained)
-        seconds, known = self.seconds(configuration), 1
-        if math.isnan(seconds):
-            seconds, known = 0.0, 0
+        seconds, runs = self.seconds(configuration), len(trained)
+        measured = not math.isnan(seconds)
+        if not measured:
+            seconds = self.proportional_seconds(configuration)
+        known = not math.isnan(seconds)
         return Price(
-            len(trained),
+            runs,
             finished,
-            len(trained) * self.operations(configuration),
-            len(trained) * seconds,
-            (len(trained) - finished) * seconds,
-            0 if known else len(trained),
+            runs * self.operations(configuration),
+            runs * seconds if known else 0.0,
+            (runs - finished) * seconds if known else 0.0,
+            runs if known and not measured else 0,
+            0 if known else runs,
         )
 
     def operations(self, configuration: Configuration) -> float:
@@ -81,20 +90,37 @@ class Estimate:
         return setting.epochs * epoch_operations(self.plan, configuration.setting, configuration.method, size, cost)
 
     def seconds(self, configuration: Configuration) -> float:
-        """Of one run, everything measured included; NaN if nothing is known."""
+        """Of one run as calibrated or as finished runs took, everything measured included; NaN if there is neither."""
         setting = self.plan.params.settings[configuration.setting]
         method = self.plan.params.methods[configuration.method]
         if work(setting) in self.timings and work(setting, method) in self.timings:
             return run_seconds(self.plan, configuration, self.timings)
         kind = (configuration.setting, configuration.method)
-        known = [
-            record["wall_seconds"]
-            for (other, _), record in self.records.items()
-            if (other.setting, other.method) == kind
-            and record["outcome"]["status"] == "completed"
-            and "copied_from" not in record
-        ]
+        known = [seconds for other, seconds in self._timed() if (other.setting, other.method) == kind]
         return mean(known) if known else math.nan
+
+    def proportional_seconds(self, configuration: Configuration) -> float:
+        """Of one run by its operations, at the rate of its setting's finished runs, else its network's; NaN without."""
+        of_network = self.network_rates.get(self._model(configuration.setting), math.nan)
+        return self.operations(configuration) * self.setting_rates.get(configuration.setting, of_network)
+
+    def _model(self, setting: str) -> str:
+        return self.plan.params.settings[setting].model
+
+    def _timed(self) -> Iterator[tuple[Configuration, float]]:
+        """Runs that were trained to their end, and their seconds."""
+        for (configuration, _), record in self.records.items():
+            if record["outcome"]["status"] == "completed" and "copied_from" not in record:
+                yield configuration, record["wall_seconds"]
+
+    def _rates(self, group: Callable[[str], str]) -> dict[str, float]:
+        """Seconds an operation of the finished runs, by what `group` makes of their setting's name."""
+        seconds, operations = Counter(), Counter()
+        for configuration, wall_seconds in self._timed():
+            name = group(configuration.setting)
+            seconds[name] += wall_seconds
+            operations[name] += self.operations(configuration)
+        return {name: seconds[name] / operations[name] for name in seconds}
 
 
 def write_budgets(plan: Plan) -> None:

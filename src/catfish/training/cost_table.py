@@ -40,11 +40,12 @@ def _row(name: str, price: Price) -> tuple[str, ...]:
 
 
 def _hours(seconds: float, price: Price) -> str:
-    """Hours; with + where runs of unknown time come on top, a dash where nothing is known."""
+    """Hours; ~ if partly by operations, + if runs of unknown time come on top, a dash if nothing is known."""
     if price.unknown == price.runs:
         return "-"
     hours = seconds / HOUR
-    return (f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}") + "+" * (price.unknown > 0)
+    text = f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
+    return "~" * (price.proportional > 0 and seconds > 0) + text + "+" * (price.unknown > 0)
 
 
 def _aligned(rows: list[tuple[str, ...] | None]) -> str:
@@ -63,6 +64,11 @@ def _notes(plan: Plan, estimate: Estimate, total: Price) -> Iterator[str]:
         yield "Hours: those of finished runs; `catfish plan --calibrate` measures this device."
     else:
         yield "Hours are not known: `catfish plan --calibrate` measures this device."
+    if total.proportional:
+        yield (
+            f"~: {total.proportional:,} runs by their operations, at the rate of finished runs of their setting, "
+            "else of their network."
+        )
     if 0 < total.unknown < total.runs:
         yield f"+: {total.unknown:,} runs of unknown time come on top."
 
