@@ -81,7 +81,7 @@ def _schedule(plan: Plan, estimate: Estimate, total: Price) -> Iterator[str]:
     prices = {job: estimate.price(job, seeds) for job, seeds in plan.jobs.items()}
     weights = {job: price.seconds if measured else price.operations for job, price in prices.items()}
     length, jobs = longest_chain(plan, weights)
-    text = f"{length / HOUR:.3g} hours" if measured else operations_text(length)
+    text = f"{_hours(length, total)} hours" if measured else operations_text(length)
     share = length / sum(weights.values())
     yield f"Longest chain of jobs: {text}, {share:.1%} of the total, so more than {1 / share:.0f} devices do not help:"
     yield from (f"  {job.id}  {prices[job].runs} x {operations_text(estimate.operations(job))}" for job in jobs)
