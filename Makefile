@@ -2,7 +2,7 @@
 # make report    the same, and report.html: all of it in one page, with captions, params and provenance
 # make pull      fetch the archived results of SCALE, if there are any: then `make figures` renders them without training
 # make archive   put the finished runs of SCALE into their archive and the archive into archive/store, to be committed
-# make documents the figures, then the tables and pictures in README.md and docs/results.md
+# make documents the figures, then the tables and pictures in README.md, docs/results.md and docs/verdicts.md
 # make test      the tests            make lint   style, formatting, workflow checks
 # make soak      a campaign of which 100 processes are killed, compared with an undisturbed one
 # make test-slurm  a campaign on a one-node Slurm that is installed and started for it (Debian, root; else it is skipped)
@@ -33,7 +33,7 @@ archive: $(VENV)/pipeline
 	$(RUN) dvc push --remote archive archive/$(SCALE).dvc
 
 documents: figures
-	$(RUN) catfish document README.md docs/results.md
+	$(RUN) catfish document README.md docs/results.md docs/verdicts.md
 
 test: $(VENV)/development
 	$(RUN) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -9,7 +9,7 @@ import pytest
 from catfish.analysis import document
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("README.md", "docs/results.md")
+DOCUMENTS = ("README.md", "docs/results.md", "docs/verdicts.md")
 
 
 @pytest.fixture(scope="module")
