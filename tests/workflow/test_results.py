@@ -1,5 +1,6 @@
 """The archived campaign: it renders without training, and the documents show what it gives."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -37,3 +38,8 @@ def test_it_renders_without_training_and_the_documents_show_it(archived, monkeyp
     for name in DOCUMENTS:
         assert document.update(Path(name)) > 0
         assert Path(name).read_text() == (ROOT / name).read_text(), f"{name}: make documents SCALE=laptop"
+    claims, verdicts = (
+        re.findall("^## (.+)$", Path(page).read_text(), re.M)
+        for page in ("figures/laptop/claims.md", "docs/verdicts.md")
+    )
+    assert verdicts == claims
